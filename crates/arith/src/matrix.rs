@@ -1,0 +1,45 @@
+//! Weight matrices in the contract's integer block formats (contract section 2).
+
+/// Columns of one group: the run of a row that shares one scale (and offset).
+pub const GROUP: usize = 32;
+
+/// How the codes of a [`BlockMatrix`] are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// 4-bit indices into a codebook of 16 values; `has_offset` says whether groups carry an offset `O`.
+    Lb4 {
+        /// The value of each 4-bit index.
+        codebook: [i8; 16],
+        /// Whether every group has an offset beside its scale.
+        has_offset: bool,
+    },
+    /// 8-bit codes in -127..=127; groups have no offset.
+    Lb8,
+}
+
+/// A weight matrix of `rows` outputs and `cols` inputs:
+/// `w[n,k] = 2^exponent[n] * (scale[n,g] * code[n,k] + offset[n,g])` with `g = k / 32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockMatrix {
+    /// N, the number of outputs.
+    pub rows: usize,
+    /// K, the number of inputs, without padding.
+    pub cols: usize,
+    /// The code format.
+    pub format: Format,
+    /// `rows x groups x 32` codes, K padded: the codebook *index* (0..=15) for LB4, the code itself for LB8.
+    pub codes: Vec<i8>,
+    /// `rows x groups` group scales D, never -32768.
+    pub scale: Vec<i16>,
+    /// `rows x groups` group offsets O, never -32768; empty where the format has none.
+    pub offset: Vec<i16>,
+    /// j of each row, in -64..=40: the row scale is `2^j`.
+    pub exponent: Vec<i8>,
+}
+
+impl BlockMatrix {
+    /// Groups of 32 in a row, the last one padded.
+    pub fn groups(&self) -> usize {
+        self.cols.div_ceil(GROUP)
+    }
+}
