@@ -138,7 +138,7 @@ fn malformed_text_is_named() {
     check_changed("cap=30.0", "cap=30.0 cup=1", "graph text, line 25: unexpected `cup=1`");
     check_changed("layer=0 ", "", "graph text, line 17: expected layer=VALUE");
     check_changed("weight q [8, 8]", "weight norm [8]", "graph text, line 4: tensor norm is declared twice");
-    check_changed("output %15", "", "graph text, line 26: expected `output %N` at the end");
+    check_changed("output %15", "", "graph text, line 27: expected `output %N` at the end");
     check_changed("output %15", "output %16", "graph text, line 26: output %16 is not a node");
     check_changed(
         "rotary 1 adjacent",
