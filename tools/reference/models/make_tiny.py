@@ -200,8 +200,12 @@ def named_tensors(model):
 
 
 def logits(model, prompt):
+    # transformers 5 reads gemma3's attention soft-cap from the configuration but does not hand it on; its eager
+    # attention takes it as an argument.
+    cap = getattr(model.config, "attn_logit_softcapping", None)
+    extra = {} if cap is None else {"softcap": cap}
     with torch.no_grad():
-        return model(torch.tensor([prompt]), use_cache=False).logits[0].float()
+        return model(torch.tensor([prompt]), use_cache=False, **extra).logits[0].float()
 
 
 def save_hf(folder, spec, model, tensors):
