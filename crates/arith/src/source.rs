@@ -1,4 +1,6 @@
-//! The number formats that model files store weights in, as far as their block geometry goes.
+//! The number formats that model files store weights in: block geometry and the values that blocks stand for.
+//!
+//! Layouts are those of the GGUF file format.
 
 /// A tensor's number format in a model file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
