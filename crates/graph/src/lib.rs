@@ -1,10 +1,12 @@
 //! The tensor graph of one model step: what is computed, for any number of tokens, and nothing about where.
 //!
 //! In: nodes added through a [`Builder`], or a text ([`parse_graph`]). Out: a verified [`Graph`], its text form
-//! (`Display`), and two meanings of it: in plain floating point ([`interpret`]). It knows no model names, no chips, no
+//! (`Display`), and two meanings of it: in plain floating point ([`interpret`]) and in the arithmetic contract
+//! ([`contract`], the reference that every backend must equal bit for bit). It knows no model names, no chips, no
 //! cycles and no files. Start reading at [`Op`], then `shape.rs`, which holds every rule about a node.
 
 mod builder;
+pub mod contract;
 mod error;
 pub mod interpret;
 mod op;
