@@ -25,10 +25,17 @@ pub fn exp32(x: f32) -> f32 {
     p = p * r + c3;
     p = p * r + c2;
     p = (p * r * r + r) + 1.0;
-    // NaN casts to 0 and the underflow range is replaced below, so the factor is a normal number.
-    let factor = f32::from_bits((((n as i32).clamp(-126, 127) + 127) as u32) << 23);
+    // A NaN stays in p, whatever the factor, and the underflow range is replaced below, so the factor is a normal number.
+    let factor = f32::from_bits(((small_integer(n).clamp(-126, 127) + 127) as u32) << 23);
     let y = p * factor;
     if x < -87.3 { 0.0 } else { y }
+}
+
+/// The integer in a whole number of magnitude up to 2^22: adding 1.5 * 2^23 leaves it in the low bits.
+#[inline(always)]
+fn small_integer(n: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (n + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }
 
 /// `1 / (1 + e^-x)`.

@@ -5,7 +5,9 @@ pub const FAULT_BITS: u32 = 0x5880_0000;
 
 /// A value left the contract's number range.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("a value of magnitude {magnitude:e} is outside the number range (2^50): the model's activations diverged on this input")]
+#[error(
+    "a value of magnitude {magnitude:e} is outside the number range (2^50): the model's activations diverged on this input"
+)]
 pub struct ValueFault {
     /// The magnitude that was met: infinite or NaN where the value was.
     pub magnitude: f32,

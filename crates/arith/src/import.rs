@@ -148,8 +148,7 @@ pub fn import(
         return Err(ImportError::Bytes { actual: bytes.len(), expected });
     }
     let format = target(ty);
-    let mut matrix =
-        BlockMatrix { rows, cols, format, codes: vec![], scale: vec![], offset: vec![], exponent: vec![] };
+    let mut matrix = BlockMatrix { rows, cols, format, codes: vec![], scale: vec![], offset: vec![], exponent: vec![] };
     matrix.codes.reserve_exact(rows * matrix.groups() * GROUP);
     let mut report = ImportReport::default();
     for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {

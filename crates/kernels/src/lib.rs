@@ -1,6 +1,19 @@
 //! The arithmetic contract at full speed: packed weights and SIMD kernels with run-time dispatch, bit-equal to `arith`.
 //!
 //! In: slices of numbers. Out: the oracle's bits, sooner. It knows no graphs, no caches and no threads; it is the one
-//! crate with unsafe code. Start reading at [`packed`], then [`Kernels`].
+//! crate with unsafe code for speed. Start reading at [`packed`], then [`Kernels`].
 
+#![allow(unsafe_code, clippy::wildcard_imports, clippy::needless_range_loop)]
+
+pub mod activations;
+pub mod attention;
+#[cfg(target_arch = "x86_64")]
+mod attention_avx2;
+mod dispatch;
+#[cfg(target_arch = "x86_64")]
+mod matmul_avx2;
+mod matmul_scalar;
 pub mod packed;
+mod vectors;
+
+pub use dispatch::Kernels;

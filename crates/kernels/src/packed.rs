@@ -117,11 +117,7 @@ impl<'a> PackedMatrix<'a> {
             }
         });
         let word = |at: usize| i16::from_le_bytes([scales[2 * at], scales[2 * at + 1]]);
-        if self.layout.has_offset() {
-            (codes, word(2 * lane + 1), word(2 * lane))
-        } else {
-            (codes, word(lane), 0)
-        }
+        if self.layout.has_offset() { (codes, word(2 * lane + 1), word(2 * lane)) } else { (codes, word(lane), 0) }
     }
 
     /// Row exponent j of `row`.

@@ -1,0 +1,127 @@
+//! Run-time choice of instruction set: one value, made only for what the CPU has.
+
+use crate::activations::{self, Activations, GroupScale};
+use crate::attention::{self, HeadCache, Plain, Query, Scratch};
+use crate::packed::{BLOCK_ROWS, PackedMatrix};
+use crate::{matmul_scalar, vectors};
+use lockstep_arith::fault::ValueFault;
+use std::ops::Range;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+/// A set of kernels that this CPU can run. Every set gives the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernels(Level);
+
+impl Kernels {
+    /// Plain code, on any CPU.
+    pub fn scalar() -> Self {
+        Self(Level::Scalar)
+    }
+
+    /// AVX2, where the CPU has it.
+    pub fn avx2() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return Some(Self(Level::Avx2));
+        }
+        None
+    }
+
+    /// The fastest set of this CPU.
+    pub fn detect() -> Self {
+        Self::avx2().unwrap_or_else(Self::scalar)
+    }
+
+    /// Every set that this CPU can run.
+    pub fn all() -> Vec<Self> {
+        std::iter::once(Self::scalar()).chain(Self::avx2()).collect()
+    }
+
+    /// The set's name, as flags spell it.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Level::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+        }
+    }
+
+    /// Rows `blocks` (in blocks of 8) of `W x` for all tokens; `out` is `[block][token][8]`.
+    pub fn matmul(self, matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [f32]) {
+        let width = x.tokens() * BLOCK_ROWS;
+        assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
+        for (block, out) in blocks.zip(out.chunks_exact_mut(width.max(1))) {
+            match self.0 {
+                Level::Scalar => matmul_scalar::block(matrix, x, block, out),
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this level is made only where AVX2 was detected.
+                Level::Avx2 => unsafe { crate::matmul_avx2::block(matrix, x, block, out) },
+            }
+        }
+    }
+
+    /// Attention of one query head.
+    pub fn attend(self, query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+        match self.0 {
+            Level::Scalar => attention::attend(&Plain, query, cache, scratch, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX2 was detected.
+            Level::Avx2 => unsafe { attend_avx2(query, cache, scratch, out) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn attend_avx2(query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+    attention::attend(&crate::attention_avx2::Avx2(()), query, cache, scratch, out);
+}
+
+/// Methods whose one plain body is compiled for each instruction set.
+macro_rules! compiled_for_each_set {
+    ($($(#[$doc:meta])* $name:ident = $body:path, ($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
+        impl Kernels {
+            $($(#[$doc])*
+            pub fn $name(self, $($arg: $ty),*) $(-> $ret)? {
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    $body($($arg),*)
+                }
+                match self.0 {
+                    Level::Scalar => $body($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: this level is made only where AVX2 was detected.
+                    Level::Avx2 => unsafe { avx2($($arg),*) },
+                }
+            })*
+        }
+    };
+}
+
+compiled_for_each_set! {
+    /// Quantises one row of whole groups for a matmul; returns E.
+    quantize = activations::quantize, (x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault>;
+    /// Quantises one vector block of `bits` bits; returns the exponent of its unit.
+    quantize_block = vectors::quantize_block, (x: &[f32], bits: u32, codes: &mut [i16]) -> Result<i8, ValueFault>;
+    /// `1 / rms` of one vector.
+    reciprocal_rms = vectors::reciprocal_rms, (x: &[f32], eps: f32) -> Result<f32, ValueFault>;
+    /// The norm's last step: `x = x * weight * r`.
+    scale_norm = vectors::scale_norm, (x: &mut [f32], weight: &[f32], r: f32);
+    /// `out = x + y`.
+    add = vectors::add, (x: &[f32], y: &[f32], out: &mut [f32]);
+    /// `out = x * y`.
+    mul = vectors::mul, (x: &[f32], y: &[f32], out: &mut [f32]);
+    /// `out = silu(x)`.
+    silu = vectors::silu_all, (x: &[f32], out: &mut [f32]);
+    /// `out = gelu(x)`.
+    gelu = vectors::gelu_all, (x: &[f32], out: &mut [f32]);
+    /// `out = soft_cap(x)`.
+    soft_cap = vectors::soft_cap_all, (x: &[f32], cap: f32, out: &mut [f32]);
+}

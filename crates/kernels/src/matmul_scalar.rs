@@ -1,0 +1,30 @@
+//! Block matmul in plain code over packed weights: what runs where no vector unit is known.
+
+use crate::activations::Activations;
+use crate::packed::{BLOCK_ROWS, PackedMatrix};
+use lockstep_arith::matmul::finish;
+use lockstep_arith::matrix::GROUP;
+
+/// One block of 8 rows for all tokens; `out` is `[token][8]`.
+pub(crate) fn block(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [f32]) {
+    let groups = matrix.layout().groups();
+    let exponents = matrix.exponents(block);
+    let mut acc = vec![[0i64; BLOCK_ROWS]; x.tokens()];
+    for group in 0..groups {
+        for row in 0..BLOCK_ROWS {
+            let (codes, d, o) = matrix.group(block * BLOCK_ROWS + row, group);
+            for (token, acc) in acc.iter_mut().enumerate() {
+                let at = token * groups + group;
+                let a = &x.codes[at * GROUP..][..GROUP];
+                let dot: i32 = codes.iter().zip(a).map(|(&c, &a)| i32::from(c) * i32::from(a)).sum();
+                let integer = i32::from(d) * dot + i32::from(o) * x.scales[at].sum;
+                acc[row] += i64::from(x.scales[at].scale) * i64::from(integer);
+            }
+        }
+    }
+    for ((out, acc), &exponent) in out.chunks_exact_mut(BLOCK_ROWS).zip(&acc).zip(x.exponents) {
+        for row in 0..BLOCK_ROWS {
+            out[row] = finish(acc[row], exponents[row], exponent, None);
+        }
+    }
+}
