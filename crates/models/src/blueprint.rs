@@ -111,7 +111,7 @@ pub(crate) fn positive(key: &str, value: f64) -> Result<f64, Error> {
     if value.is_finite() && value > 0.0 && (value as f32).is_finite() && value as f32 > 0.0 {
         return Ok(value);
     }
-    Err(Error::key(key, format!("{value}, expected a finite number above 0")))
+    Err(Error::key(key, format!("{value:?}, expected a finite number above 0")))
 }
 
 /// `1 / sqrt(n)` in one rounding from f64.

@@ -35,11 +35,8 @@ impl Decoder<'_, '_, '_> {
             x = self.feed_forward_block(index, x)?;
         }
         let x = self.norm("output_norm.weight", blueprint.hidden, x)?;
-        let head = if blueprint.tied {
-            table
-        } else {
-            self.matrix("output.weight", blueprint.vocab_size, blueprint.hidden)?
-        };
+        let head =
+            if blueprint.tied { table } else { self.matrix("output.weight", blueprint.vocab_size, blueprint.hidden)? };
         let logits = self.builder.add(Op::MatMul { weight: head, bias: None }, &[x])?;
         match blueprint.logit_cap {
             Some(cap) => Ok(self.builder.add(Op::SoftCap { cap }, &[logits])?),

@@ -48,7 +48,9 @@ pub enum Error {
         name: String,
     },
     /// A tensor's shape contradicts the configuration.
-    #[error("tensor {name}: shape {shape:?}, expected {expected:?}: tensors and configuration disagree; get the file again")]
+    #[error(
+        "tensor {name}: shape {shape:?}, expected {expected:?}: tensors and configuration disagree; get the file again"
+    )]
     Shape {
         /// As named in the file.
         name: String,
@@ -74,6 +76,14 @@ pub enum Error {
         name: String,
         /// What is wrong.
         what: String,
+    },
+    /// A tensor's weights do not fit the arithmetic.
+    #[error("tensor {name}: {source}")]
+    Import {
+        /// As named in the file.
+        name: String,
+        /// Why.
+        source: lockstep_arith::import::ImportError,
     },
     /// The file's container is broken.
     #[error(transparent)]

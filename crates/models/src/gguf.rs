@@ -1,6 +1,5 @@
 //! Reads GGUF metadata into a [`Blueprint`]. Keys and defaults are those of llama.cpp.
 
-use lockstep_arith::source::{SourceType, dequantize};
 use lockstep_formats::Gguf;
 use lockstep_graph::Rotary;
 
@@ -10,6 +9,7 @@ use crate::family::{Bias, FAMILIES, Family};
 use crate::metadata::Metadata;
 use crate::rope::Scaling;
 use crate::tensors::Tensors;
+use crate::{BoundWeight, Transform, weights};
 
 /// The family that `general.architecture` names.
 pub(crate) fn family(gguf: &Gguf<'_>) -> Result<&'static Family, Error> {
@@ -183,7 +183,7 @@ fn windows(keys: &Metadata<'_, '_>, family: &Family, layers: usize) -> Result<Ve
         return Ok(windowed.into_iter().map(|windowed| window.filter(|_| windowed)).collect());
     }
     let every = keys.u64(pattern)?.unwrap_or(family.global_every as u64) as usize;
-    let windowed = |layer: usize| every <= 1 || (layer + 1) % every != 0;
+    let windowed = |layer: usize| every <= 1 || !(layer + 1).is_multiple_of(every);
     Ok((0..layers).map(|layer| window.filter(|_| windowed(layer))).collect())
 }
 
@@ -214,6 +214,9 @@ fn rotaries(
     Ok((rotaries, windows.iter().map(layer).collect()))
 }
 
+/// The tensor that holds a divisor for each frequency.
+const FACTORS: &str = "rope_freqs.weight";
+
 fn scaling(keys: &Metadata<'_, '_>, size: usize, tensors: &mut Tensors<'_, '_>) -> Result<Scaling, Error> {
     let kind = keys.string("rope.scaling.type")?;
     let legacy = keys.f64("rope.scale_linear")?.filter(|&factor| factor != 0.0);
@@ -227,20 +230,19 @@ fn scaling(keys: &Metadata<'_, '_>, size: usize, tensors: &mut Tensors<'_, '_>) 
             return Err(Error::unsupported(&keys.path("rope.scaling.type"), format!("rope scaling `{other}`")));
         }
     };
-    const FACTORS: &str = "rope_freqs.weight";
     if !tensors.has(FACTORS) {
         return Ok(linear.map_or(Scaling::None, Scaling::Linear));
     }
-    let tensor = tensors.take_vector(FACTORS, size / 2)?;
-    if tensor.ty != SourceType::F32 || linear.is_some() {
-        return Err(Error::unsupported(FACTORS, "this combination of rope scalings"));
+    if linear.is_some() {
+        return Err(Error::unsupported(FACTORS, "a second rope scaling beside the linear one"));
     }
-    let mut factors = vec![0.0; size / 2];
-    let name = || FACTORS.to_owned();
-    dequantize(tensor.ty, tensor.data, &mut factors)
-        .map_err(|error| Error::Values { name: name(), what: error.to_string() })?;
-    match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
-        Some(factor) => Err(Error::Values { name: name(), what: format!("{factor}, expected factors above 0") }),
+    let tensor = tensors.take_vector(FACTORS, size / 2)?;
+    let factors = weights::dequantize(&BoundWeight { tensor, transform: Transform::None })?;
+    match factors.iter().find(|factor| **factor <= 0.0) {
+        Some(factor) => {
+            let what = format!("{factor}, expected factors above 0");
+            Err(Error::Values { name: FACTORS.to_owned(), what })
+        }
         None => Ok(Scaling::Factors(factors)),
     }
 }

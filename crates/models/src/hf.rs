@@ -114,12 +114,7 @@ fn cap(config: &Keys<'_>, key: &str) -> Result<Option<f32>, Error> {
 }
 
 /// For each layer its window, if it has one.
-fn windows(
-    config: &Keys<'_>,
-    family: &Family,
-    architecture: &str,
-    layers: usize,
-) -> Result<Vec<Option<usize>>, Error> {
+fn windows(config: &Keys<'_>, family: &Family, architecture: &str, layers: usize) -> Result<Vec<Option<usize>>, Error> {
     let switched_on = !family.hf_window_switch || config.bool("use_sliding_window")? == Some(true);
     let heeded = switched_on && !family.hf_without_window.contains(&architecture);
     let window = match config.u64("sliding_window")?.filter(|_| heeded) {
@@ -139,15 +134,13 @@ fn windows(
         return types.iter().map(of_type).collect();
     }
     // Qwen's windowed layers begin at `max_window_layers`; gemma3's global ones come every n-th layer.
-    let first = match family.hf_window_switch {
-        true => config.u64("max_window_layers")?.unwrap_or(QWEN_WINDOW_FIRST) as usize,
-        false => 0,
-    };
+    let stated_first = config.u64("max_window_layers")?.unwrap_or(QWEN_WINDOW_FIRST) as usize;
+    let first = if family.hf_window_switch { stated_first } else { 0 };
     let every = config.u64("sliding_window_pattern")?.map_or(family.global_every, |every| every as usize);
     if every == 0 {
         return Err(Error::key("sliding_window_pattern", "0, expected at least 1"));
     }
-    let windowed = |layer: usize| layer >= first && (family.global_every == 1 || (layer + 1) % every != 0);
+    let windowed = |layer: usize| layer >= first && (family.global_every == 1 || !(layer + 1).is_multiple_of(every));
     Ok((0..layers).map(|layer| window.filter(|_| windowed(layer))).collect())
 }
 

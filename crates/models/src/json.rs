@@ -86,15 +86,13 @@ impl<'a> Keys<'a> {
 
     fn typed<T>(&self, key: &str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Error> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        match read(value) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let mut found = value.to_string();
-                if found.len() > 40 {
-                    found = found.chars().take(40).chain("...".chars()).collect();
-                }
-                Err(Error::key(&self.path(key), format!("{found}, expected {expected}")))
-            }
+        if let Some(value) = read(value) {
+            return Ok(Some(value));
         }
+        let mut found = value.to_string();
+        if found.len() > 40 {
+            found = found.chars().take(40).chain("...".chars()).collect();
+        }
+        Err(Error::key(&self.path(key), format!("{found}, expected {expected}")))
     }
 }

@@ -1,6 +1,6 @@
 //! Rotary frequencies: the plain ones and the scalings that models were trained with.
 
-/// `base^(-2i / size)` for i in 0..size/2, in radians a position (RoFormer, arXiv 2104.09864, section 3.2.2).
+/// `base^(-2i / size)` for i in 0..size/2, in radians a position (`RoFormer`, arXiv 2104.09864, section 3.2.2).
 pub(crate) fn frequencies(base: f64, size: usize) -> Vec<f64> {
     (0..size / 2).map(|i| libm::pow(base, -((2 * i) as f64) / size as f64)).collect()
 }

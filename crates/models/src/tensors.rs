@@ -44,7 +44,7 @@ impl<'t, 'a> Tensors<'t, 'a> {
     pub(crate) fn new(tensors: &'t [Tensor<'a>], naming: Naming, family: &'static Family) -> Result<Self, Error> {
         let mut by_name = BTreeMap::new();
         for tensor in tensors {
-            if by_name.insert(&*tensor.name, (tensor, false)).is_some() {
+            if by_name.insert(tensor.name, (tensor, false)).is_some() {
                 return Err(Error::RepeatedTensor { name: tensor.name.to_string() });
             }
         }
@@ -86,9 +86,7 @@ impl<'t, 'a> Tensors<'t, 'a> {
         let tensor = self.take(name, &[n])?;
         match tensor.ty {
             SourceType::F32 | SourceType::F16 | SourceType::Bf16 => Ok(tensor),
-            other => {
-                Err(Error::Type { name: self.file_name(name), found: other.name(), expected: "F32, F16 or BF16" })
-            }
+            other => Err(Error::Type { name: self.file_name(name), found: other.name(), expected: "F32, F16 or BF16" }),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Values of bound weights: the source's own, in plain f32, for the float interpretation and for vectors; and imported
 //! into the contract's integer formats.
 
-use lockstep_arith::source::dequantize as dequantize_blocks;
+use lockstep_arith::blocks;
+use lockstep_arith::import::import;
 use lockstep_graph::WeightId;
+use lockstep_graph::contract::ContractWeight;
 use lockstep_graph::interpret::WeightValues;
 
 use crate::{BoundWeight, Error, Model, Transform};
@@ -16,9 +18,11 @@ pub fn dequantize(weight: &BoundWeight<'_>) -> Result<Vec<f32>, Error> {
     let backed = (tensor.data.len() / tensor.ty.block_bytes()).saturating_mul(tensor.ty.block_weights());
     let count = count.filter(|&count| count == backed).ok_or_else(|| fail("bytes and shape disagree".into()))?;
     let mut values = vec![0.0f32; count];
-    dequantize_blocks(tensor.ty, tensor.data, &mut values).map_err(|error| fail(error.to_string()))?;
+    blocks::dequantize(tensor.ty, tensor.data, &mut values);
     if weight.transform == Transform::AddOne {
-        values.iter_mut().for_each(|value| *value += 1.0);
+        for value in &mut values {
+            *value += 1.0;
+        }
     }
     match values.iter().position(|value| !value.is_finite()) {
         Some(at) => Err(fail(format!("element {at} is {}, expected finite weights", values[at]))),
@@ -47,3 +51,15 @@ impl WeightValues for FloatWeights {
     }
 }
 
+/// All weights of a model as the contract sees them: matrices imported, vectors as f32.
+pub fn contract_weights(model: &Model<'_>) -> Result<Vec<ContractWeight>, Error> {
+    model.weights.iter().map(contract_weight).collect()
+}
+
+fn contract_weight(weight: &BoundWeight<'_>) -> Result<ContractWeight, Error> {
+    let tensor = &weight.tensor;
+    let [rows, cols] = tensor.shape[..] else { return Ok(ContractWeight::Vector(dequantize(weight)?)) };
+    let (matrix, _report) = import(tensor.ty, rows, cols, tensor.data)
+        .map_err(|error| Error::Import { name: tensor.name.to_string(), source: error })?;
+    Ok(ContractWeight::Matrix(matrix))
+}
