@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No description of this architecture.
-    #[error("architecture `{found}` is not known: choose a model of one of {known}")]
+    #[error("architecture `{}` is not known: choose a model of one of {known}", shown(found))]
     UnknownArchitecture {
         /// As the file names it.
         found: String,
@@ -12,7 +12,7 @@ pub enum Error {
         known: String,
     },
     /// A configuration value is missing or makes no sense.
-    #[error("{key}: {what}: the file is damaged or not a language model; get it again or choose another")]
+    #[error("{key}: {}: the file is damaged or not a language model; get it again or choose another", shown(what))]
     Key {
         /// The key in the GGUF metadata or in config.json.
         key: String,
@@ -20,7 +20,7 @@ pub enum Error {
         what: String,
     },
     /// The model uses something that the graph cannot express.
-    #[error("{key}: {what} is not supported: choose a model without it")]
+    #[error("{key}: {} is not supported: choose a model without it", shown(what))]
     Unsupported {
         /// The key or tensor that asks for it.
         key: String,
@@ -28,13 +28,13 @@ pub enum Error {
         what: String,
     },
     /// A tensor that the architecture needs is not there.
-    #[error("tensor {name} is missing: the file is incomplete; get it again or choose another")]
+    #[error("tensor {} is missing: the file is incomplete; get it again or choose another", shown(name))]
     MissingTensor {
         /// As it should be named in the file.
         name: String,
     },
     /// A tensor that the architecture has no place for; ignoring it would compute something else.
-    #[error("tensor {name} has no place in a {family} model: choose a plain {family} file")]
+    #[error("tensor {} has no place in a {family} model: choose a plain {family} file", shown(name))]
     ExtraTensor {
         /// As named in the file.
         name: String,
@@ -42,7 +42,7 @@ pub enum Error {
         family: &'static str,
     },
     /// Two tensors share a name.
-    #[error("tensor {name} occurs twice: the file is damaged; get it again")]
+    #[error("tensor {} occurs twice: the file is damaged; get it again", shown(name))]
     RepeatedTensor {
         /// As named in the file.
         name: String,
@@ -60,7 +60,7 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor's number format does not suit its use.
-    #[error("tensor {name}: type {found}, expected {expected}: choose a file with another quantisation")]
+    #[error("tensor {}: type {found}, expected {expected}: choose a file with another quantisation", shown(name))]
     Type {
         /// As named in the file.
         name: String,
@@ -70,7 +70,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A tensor's values cannot be used.
-    #[error("tensor {name}: {what}: get the file again or choose another")]
+    #[error("tensor {}: {what}: get the file again or choose another", shown(name))]
     Values {
         /// As named in the file.
         name: String,
@@ -78,7 +78,7 @@ pub enum Error {
         what: String,
     },
     /// A tensor's weights do not fit the arithmetic.
-    #[error("tensor {name}: {source}")]
+    #[error("tensor {}: {source}", shown(name))]
     Import {
         /// As named in the file.
         name: String,
@@ -107,4 +107,18 @@ impl Error {
     pub(crate) fn unsupported(key: &str, what: impl Into<String>) -> Self {
         Self::Unsupported { key: key.to_owned(), what: what.into() }
     }
+}
+
+/// Text from a file, made fit for one line: control characters escaped, long texts cut.
+fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let mut line: String = text
+        .chars()
+        .take(CHARACTERS_MAX)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect();
+    if text.chars().nth(CHARACTERS_MAX).is_some() {
+        line.push_str("...");
+    }
+    line
 }
