@@ -44,12 +44,14 @@ pub(crate) fn blueprint(
         kv_heads: ("num_key_value_heads", kv_heads),
         head_size: config.u64("head_dim")?.map(|size| ("head_dim", size)),
     };
+    // Where these families leave it out, transformers takes a constant of its own.
+    if family.head_norms && sizes.head_size.is_none() {
+        return Err(config.missing("head_dim"));
+    }
     let head_size = sizes.check()?;
     let windows = windows(config, family, architecture, sizes.layers.1 as usize)?;
     let (rotaries, layers) = rotaries(config, family, head_size, &windows)?;
     let biased = config.bool("attention_bias")?.unwrap_or(false);
-    let scale = config.f64("query_pre_attn_scalar")?.filter(|_| family.scaled_embedding);
-    let scale = scale.map(|value| positive("query_pre_attn_scalar", value)).transpose()?;
     Ok(Blueprint {
         family,
         vocab_size: config.required_size("vocab_size")?,
@@ -60,7 +62,7 @@ pub(crate) fn blueprint(
         kv_heads: kv_heads as usize,
         head_size,
         norm_eps: positive("rms_norm_eps", config.required_f64("rms_norm_eps")?)? as f32,
-        attention_scale: inverse_root(scale.unwrap_or(head_size as f64)),
+        attention_scale: attention_scale(config, family, head_size)?,
         score_cap: cap(config, "attn_logit_softcapping")?,
         logit_cap: cap(config, "final_logit_softcapping")?,
         query_key_value_bias: family.bias == Bias::QueryKeyValue || biased,
@@ -72,6 +74,15 @@ pub(crate) fn blueprint(
         layers,
         rotaries,
     })
+}
+
+/// gemma3 states what it scales by; the others scale by their head size.
+fn attention_scale(config: &Keys<'_>, family: &Family, head_size: usize) -> Result<f32, Error> {
+    const STATED: &str = "query_pre_attn_scalar";
+    if family.scaled_embedding {
+        return Ok(inverse_root(positive(STATED, config.required_f64(STATED)?)?));
+    }
+    Ok(inverse_root(head_size as f64))
 }
 
 /// The first windowed layer of a Qwen model whose config.json does not say.
@@ -100,13 +111,19 @@ fn refuse_unsupported(config: &Keys<'_>, family: &'static Family) -> Result<(), 
             return Err(Error::unsupported(key, "a mixture of experts"));
         }
     }
-    if config.f64("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(Error::unsupported("partial_rotary_factor", "a partly rotated head"));
-    }
+    refuse_partial_rotation(config)?;
     if config.has("quantization_config") {
         return Err(Error::unsupported("quantization_config", "a quantised safetensors file"));
     }
     Ok(())
+}
+
+fn refuse_partial_rotation(keys: &Keys<'_>) -> Result<(), Error> {
+    const FACTOR: &str = "partial_rotary_factor";
+    match keys.f64(FACTOR)?.filter(|&factor| factor != 1.0) {
+        Some(_) => Err(Error::unsupported(&keys.path(FACTOR), "a partly rotated head")),
+        None => Ok(()),
+    }
 }
 
 fn cap(config: &Keys<'_>, key: &str) -> Result<Option<f32>, Error> {
@@ -117,6 +134,9 @@ fn cap(config: &Keys<'_>, key: &str) -> Result<Option<f32>, Error> {
 fn windows(config: &Keys<'_>, family: &Family, architecture: &str, layers: usize) -> Result<Vec<Option<usize>>, Error> {
     let switched_on = !family.hf_window_switch || config.bool("use_sliding_window")? == Some(true);
     let heeded = switched_on && !family.hf_without_window.contains(&architecture);
+    if heeded && !family.hf_window_switch && !config.states("sliding_window") {
+        return Err(config.missing("sliding_window"));
+    }
     let window = match config.u64("sliding_window")?.filter(|_| heeded) {
         Some(0) => return Err(Error::key("sliding_window", "0, expected at least 1 or null")),
         window => window.map(|window| window as usize),
@@ -160,13 +180,17 @@ fn rotaries(
             let of = |kind: &str| {
                 let missing = || Error::key(&format!("rope_parameters.{kind}"), "missing");
                 let parameters = parameters.object(kind)?.ok_or_else(missing)?;
-                table(&parameters.path("rope_theta"), parameters.required_f64("rope_theta")?, &scaling(&parameters)?)
+                let base = parameters.required_f64("rope_theta")?;
+                table(&parameters.path("rope_theta"), base, &scaling(&parameters)?)
             };
             global = of("full_attention")?;
             local = Some(of("sliding_attention")?);
         }
         Some(parameters) => {
-            let base = parameters.required_f64("rope_theta")?;
+            let base = match config.f64("rope_theta")? {
+                Some(base) if !parameters.has("rope_theta") => base,
+                _ => parameters.required_f64("rope_theta")?,
+            };
             global = table(&parameters.path("rope_theta"), base, &scaling(&parameters)?)?;
         }
         None => {
@@ -184,6 +208,7 @@ fn rotaries(
 }
 
 fn scaling(keys: &Keys<'_>) -> Result<Scaling, Error> {
+    refuse_partial_rotation(keys)?;
     let kind = match keys.string("rope_type")? {
         Some(kind) => Some(kind),
         None => keys.string("type")?,

@@ -25,6 +25,11 @@ impl<'a> Keys<'a> {
         self.value.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether the key is there, be it as `null`.
+    pub(crate) fn states(&self, key: &str) -> bool {
+        self.value.get(key).is_some()
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -80,7 +85,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn missing(&self, key: &str) -> Error {
+    pub(crate) fn missing(&self, key: &str) -> Error {
         Error::key(&self.path(key), "missing")
     }
 

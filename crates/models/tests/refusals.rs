@@ -126,7 +126,37 @@ fn what_the_graph_cannot_express_is_refused() {
 }
 
 #[test]
+fn what_transformers_would_make_up_must_be_stated() {
+    let cases = [
+        ("mistral", "sliding_window"),
+        ("gemma3", "sliding_window"),
+        ("gemma3", "head_dim"),
+        ("gemma3", "query_pre_attn_scalar"),
+        ("qwen3", "head_dim"),
+        ("llama2", "rms_norm_eps"),
+    ];
+    for (folder, key) in cases {
+        let remove = |config: &mut Value, _: &mut Vec<Tensor<'_>>| {
+            config.as_object_mut().unwrap().remove(key);
+        };
+        check(folder, remove, &format!("{key}: missing: {NOT_A_MODEL}"));
+    }
+}
+
+#[test]
 fn rope_and_windows_are_checked() {
+    check_key(
+        "llama2",
+        "rope_parameters",
+        json!({"rope_theta": 1e4, "partial_rotary_factor": 0.25}),
+        &format!("rope_parameters.partial_rotary_factor: a partly rotated head {WITHOUT}"),
+    );
+    check_key(
+        "llama2",
+        "rope_parameters",
+        json!({"rope_type": "default"}),
+        &format!("rope_parameters.rope_theta: missing: {NOT_A_MODEL}"),
+    );
     let scaling = json!({"rope_type": "llama3", "factor": 8.0});
     check_key("llama3", "rope_scaling", scaling, &format!("rope_scaling.low_freq_factor: missing: {NOT_A_MODEL}"));
     let backwards = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0,
