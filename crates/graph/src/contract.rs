@@ -38,7 +38,7 @@ pub struct State<'a> {
     position: usize,
 }
 
-/// The keys and values of one layer: `[position][kv head]`.
+/// The keys and values of one layer: `[kv head][position]`.
 #[derive(Clone, Debug, Default)]
 struct Cache {
     keys: Vec<Vec<VectorBlock>>,
@@ -61,9 +61,8 @@ impl<'a> State<'a> {
     /// Forgets all but the first `length` tokens.
     pub fn truncate(&mut self, length: usize) {
         self.position = self.position.min(length);
-        for cache in &mut self.layers {
-            cache.keys.truncate(self.position);
-            cache.values.truncate(self.position);
+        for head in self.layers.iter_mut().flat_map(|cache| cache.keys.iter_mut().chain(&mut cache.values)) {
+            head.truncate(self.position);
         }
     }
 
@@ -144,16 +143,14 @@ impl<'a> State<'a> {
         };
         let queries = quantize(inputs[0], HEAD_BITS)?;
         let cache = &mut self.layers[*layer];
-        cache.keys.push(quantize(inputs[1], key_bits)?);
-        cache.values.push(quantize(inputs[2], HEAD_BITS)?);
-        let visible = window.map_or(0, |window| cache.keys.len().saturating_sub(window))..cache.keys.len();
+        append(&mut cache.keys, quantize(inputs[1], key_bits)?);
+        append(&mut cache.values, quantize(inputs[2], HEAD_BITS)?);
+        let visible = window.map_or(0, |window| (self.position + 1).saturating_sub(window))..self.position + 1;
         let mut output = Vec::with_capacity(inputs[0].len());
         for (head, query) in queries.iter().enumerate() {
             let kv_head = head * kv_heads / heads;
-            let of_head = |rows: &[Vec<VectorBlock>]| rows.iter().map(|row| row[kv_head].clone()).collect::<Vec<_>>();
-            let keys = of_head(&cache.keys[visible.clone()]);
-            let values = of_head(&cache.values[visible.clone()]);
-            output.extend(attention::attend(query, &keys, &values, *scale, *soft_cap));
+            let (keys, values) = (&cache.keys[kv_head][visible.clone()], &cache.values[kv_head][visible.clone()]);
+            output.extend(attention::attend(query, keys, values, *scale, *soft_cap));
         }
         Ok(output)
     }
@@ -174,6 +171,14 @@ impl<'a> State<'a> {
 
     fn wrong_kind(&self, id: WeightId) -> Error {
         Error::Values { name: self.graph.weight(id).name.clone(), what: "a matrix is a vector or the reverse".into() }
+    }
+}
+
+/// Appends one position to every head.
+fn append(heads: &mut Vec<Vec<VectorBlock>>, new: Vec<VectorBlock>) {
+    heads.resize(new.len(), Vec::new());
+    for (head, block) in heads.iter_mut().zip(new) {
+        head.push(block);
     }
 }
 
