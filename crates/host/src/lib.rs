@@ -204,7 +204,7 @@ fn kv_shape(graph: &Graph) -> KvShape {
         if let Op::Attention { layer, kv_heads, head_size, .. } = node.op {
             shape.layers = shape.layers.max(layer + 1);
             shape.kv_heads = shape.kv_heads.max(kv_heads);
-            shape.head_size = shape.head_size.max(head_size);
+            shape.head_size = shape.head_size.max(run::padded_head(head_size));
         }
     }
     shape

@@ -354,13 +354,13 @@ impl<'g> Lowering<'g> {
         let Op::Attention { layer, heads, kv_heads, head_size, scale, window, soft_cap } = node.op else {
             return Err(Error::Unsupported(format!("node %{index} is not an attention")));
         };
-        if head_size % 32 != 0 || head_size > 512 {
+        if head_size % 8 != 0 || head_size > 512 {
             return Err(Error::Unsupported(format!(
-                "a head size of {head_size}: it must be a multiple of 32 up to 512"
+                "a head size of {head_size}: it must be a multiple of 8 up to 512"
             )));
         }
         let rows = self.rows[index];
-        let key_bits = lockstep_arith::vector_block::key_bits(head_size);
+        let key_bits = lockstep_arith::vector_block::key_bits(crate::run::padded_head(head_size));
         let roles =
             [(HeadRole::Query, heads, 12), (HeadRole::Key, kv_heads, key_bits), (HeadRole::Value, kv_heads, 12)];
         for (input, (role, count, bits)) in node.inputs.clone().into_iter().zip(roles) {
@@ -369,7 +369,7 @@ impl<'g> Lowering<'g> {
             let (norm, rotary) = self.head_chain(input)?;
             self.stages.push(Stage::Heads(Heads { source, role, layer, count, head_size, bits, norm, rotary }));
         }
-        self.query_width = self.query_width.max(heads * head_size);
+        self.query_width = self.query_width.max(heads * crate::run::padded_head(head_size));
         self.query_heads = self.query_heads.max(heads);
         let out = self.place(index, rows);
         Ok(Stage::Attend(Attend { out, layer, heads, kv_heads, head_size, scale, window, cap: soft_cap }))

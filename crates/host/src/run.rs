@@ -72,7 +72,7 @@ impl Buffers {
                 rows_max: rows,
             }
         };
-        let widest = plan.values.iter().map(|(width, _)| padded(*width)).max().unwrap_or(0);
+        let widest = plan.values.iter().map(|(width, _)| padded(*width)).max().unwrap_or(0).max(512);
         let own = || Own { row: vec![0.0; widest], codes: vec![0; widest], attention: Scratch::default() };
         Self {
             values: plan.values.iter().map(|(width, _)| Shared::zeros(padded(*width) * rows_max)).collect(),
@@ -115,6 +115,11 @@ pub(crate) struct Step<'a> {
     pub(crate) rows: &'a [Row],
     pub(crate) wanted: &'a [usize],
     pub(crate) workers: usize,
+}
+
+/// Elements of a head as it is stored: whole vectors, the rest zeros.
+pub(crate) fn padded_head(size: usize) -> usize {
+    size.next_multiple_of(32)
 }
 
 /// Worker `worker`'s share of `count` things.
@@ -355,7 +360,8 @@ impl Step<'_> {
                         RotaryPairs::Adjacent => rotate_adjacent(turned, cosines, sines),
                     }
                 }
-                let codes = &mut own.codes[..size];
+                let codes = &mut own.codes[..padded_head(size)];
+                codes[size..].fill(0);
                 let exponent = result.and_then(|()| self.kernels.quantize_block(x, heads.bits, codes));
                 let exponent = exponent.unwrap_or_else(|fault| {
                     codes.fill(0);
@@ -368,7 +374,7 @@ impl Step<'_> {
     }
 
     fn store_head(&self, heads: &Heads, head: usize, at: usize, row: Row, codes: &[i16], exponent: i8) {
-        let size = heads.head_size;
+        let size = codes.len();
         // SAFETY: this worker's own heads.
         unsafe {
             if heads.role == HeadRole::Query {
@@ -398,8 +404,8 @@ impl Step<'_> {
     }
 
     fn attend(&self, attend: &Attend, worker: usize, own: &mut Own) {
-        let (count, size) = (self.count(attend.out.rows), attend.head_size);
-        let per_head = size / BLOCK;
+        let (count, size) = (self.count(attend.out.rows), padded_head(attend.head_size));
+        let per_head = attend.head_size / BLOCK;
         for head in share(attend.heads, worker, self.workers) {
             let target = self.write(&attend.out, &(head * per_head..(head + 1) * per_head));
             let kv_head = head * attend.kv_heads / attend.heads;
@@ -426,7 +432,7 @@ impl Step<'_> {
                 let query = Query { codes, exponent, first, end, scale: attend.scale, cap: attend.cap };
                 let out = &mut own.row[..size];
                 self.kernels.attend(&query, &cache, &mut own.attention, out);
-                for (block, out) in out.chunks_exact(BLOCK).enumerate() {
+                for (block, out) in out[..attend.head_size].chunks_exact(BLOCK).enumerate() {
                     target[(block * count + at) * BLOCK..][..BLOCK].copy_from_slice(out);
                 }
             }
