@@ -1,0 +1,289 @@
+//! The engine: takes requests, makes steps, reports events.
+
+use std::collections::VecDeque;
+
+use crate::backend::{Backend, BackendError, SequenceId, StepItem};
+use crate::clock::Clock;
+use crate::digest::LogitsObserver;
+use crate::event::{Event, FinishReason};
+use crate::request::{Request, RequestId};
+use crate::sampling::{Sampler, Scratch};
+use crate::schedule::{Budget, plan};
+use crate::stop::StopMatcher;
+use crate::task::{Absorbed, Parts, Reading, Rules, Task};
+use crate::text::Detokenizer;
+use crate::validate::{SubmitError, check};
+
+/// Choices that hold for all requests. None of them changes a token or a logit.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Most prompt tokens in a step; the backend's most where absent.
+    pub prefill_chunk: Option<usize>,
+    /// Most requests that share a step.
+    pub running_max: usize,
+    /// Most requests that wait.
+    pub waiting_max: usize,
+    /// The model's end tokens.
+    pub end_token_ids: Vec<u32>,
+    /// Most tokens guessed ahead per request and step; 0 turns speculation off for all.
+    pub guesses_max: usize,
+    /// What a further token adds to a step, in percent of a step of one token. Guesses are made where they are more
+    /// likely right than this.
+    pub token_cost_percent: u32,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            prefill_chunk: None,
+            running_max: 64,
+            waiting_max: 1024,
+            end_token_ids: Vec::new(),
+            guesses_max: 16,
+            token_cost_percent: 45,
+        }
+    }
+}
+
+/// Serves requests over a backend, one step at a time. What it does depends only on the calls made to it, in their
+/// order, and on the backend's answers; the clock's readings are only reported.
+pub struct Engine<B: Backend> {
+    backend: B,
+    options: EngineOptions,
+    clock: Box<dyn Clock + Send>,
+    detokenizer: Box<dyn Detokenizer + Send>,
+    waiting: VecDeque<Task>,
+    /// In order of admission; each has a sequence.
+    running: Vec<Task>,
+    events: Vec<Event>,
+    scratch: Scratch,
+    next_id: u64,
+}
+
+impl<B: Backend> Engine<B> {
+    /// An engine without requests.
+    pub fn new(
+        backend: B,
+        options: EngineOptions,
+        clock: Box<dyn Clock + Send>,
+        detokenizer: Box<dyn Detokenizer + Send>,
+    ) -> Self {
+        Self {
+            backend,
+            options,
+            clock,
+            detokenizer,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            events: Vec::new(),
+            scratch: Scratch::default(),
+            next_id: 0,
+        }
+    }
+
+    /// The backend, to look at.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Requests that wait, and requests that run.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.waiting.len(), self.running.len())
+    }
+
+    /// Whether a step would do nothing and report nothing.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty() && self.events.is_empty()
+    }
+
+    /// Queues a request.
+    pub fn submit(&mut self, request: Request) -> Result<RequestId, SubmitError> {
+        self.enqueue(request, None)
+    }
+
+    /// Queues a request whose logits `observer` sees; it is dropped with the request's end.
+    pub fn submit_observed(
+        &mut self,
+        request: Request,
+        observer: Box<dyn LogitsObserver + Send>,
+    ) -> Result<RequestId, SubmitError> {
+        self.enqueue(request, Some(observer))
+    }
+
+    /// Ends a request and releases what it holds, at once; the next step reports its end. False where it was over.
+    pub fn cancel(&mut self, id: RequestId) -> bool {
+        let waiting = self.waiting.iter().position(|task| task.id == id).and_then(|at| self.waiting.remove(at));
+        let task = waiting.or_else(|| {
+            let at = self.running.iter().position(|task| task.id == id)?;
+            Some(self.running.remove(at))
+        });
+        match task {
+            Some(task) => {
+                self.end(task, FinishReason::Cancelled);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Makes one step and reports what came of it, and of cancellations before it.
+    ///
+    /// On an error nothing is lost: requests and events are kept, and the caller may step again or give up.
+    pub fn step(&mut self) -> Result<Vec<Event>, BackendError> {
+        self.admit()?;
+        while !self.running.is_empty() {
+            let budget = self.budget();
+            plan(&mut self.running, budget);
+            match self.advance() {
+                Ok(()) => break,
+                Err(error @ BackendError::OutOfMemory { .. }) => self.make_room(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    fn enqueue(
+        &mut self,
+        request: Request,
+        observer: Option<Box<dyn LogitsObserver + Send>>,
+    ) -> Result<RequestId, SubmitError> {
+        let context = self.backend.context_length();
+        check(&request, self.backend.vocab_size(), context)?;
+        if self.waiting.len() >= self.options.waiting_max {
+            return Err(SubmitError::QueueFull { waiting: self.waiting.len() });
+        }
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        let mut ends = request.stop_token_ids;
+        if !request.ignore_eos {
+            // An end token outside the vocabulary is never drawn, and must not be banned by its index.
+            let vocabulary = self.backend.vocab_size();
+            ends.extend(self.options.end_token_ids.iter().filter(|&&id| (id as usize) < vocabulary));
+        }
+        let rules = Rules {
+            prompt_tokens: request.prompt.len(),
+            tokens_max: request.prompt.len().saturating_add(request.max_tokens).min(context),
+            ends: ends.clone(),
+            logprobs: request.logprobs,
+        };
+        let sampler = Sampler::new(request.sampling, request.seed, ends, request.min_tokens, &request.prompt);
+        self.waiting.push_back(Task::new(Parts {
+            id,
+            rules,
+            prompt: request.prompt,
+            all_logits: request.all_logits,
+            speculate: request.speculate && self.options.guesses_max > 0,
+            sampler,
+            text: self.detokenizer.start(),
+            stops: StopMatcher::new(request.stop),
+            observer,
+            submitted: self.clock.now(),
+        }));
+        Ok(id)
+    }
+
+    /// Starts waiting requests, in order, while there is room. The first that finds none waits for others to end; it
+    /// fails only where there are no others.
+    fn admit(&mut self) -> Result<(), BackendError> {
+        let running_max = self.options.running_max.clamp(1, self.backend.step_tokens_max().max(1));
+        while self.running.len() < running_max {
+            let Some(mut task) = self.waiting.pop_front() else { break };
+            match self.backend.create_sequence(task.rules.tokens_max) {
+                Ok(sequence) => {
+                    task.sequence = Some(sequence);
+                    task.started.get_or_insert(self.clock.now());
+                    self.running.push(task);
+                }
+                Err(error @ BackendError::OutOfMemory { .. }) if self.running.is_empty() => {
+                    self.end(task, FinishReason::Fault(error.to_string()));
+                }
+                Err(error) => {
+                    self.waiting.push_front(task);
+                    return if matches!(error, BackendError::OutOfMemory { .. }) { Ok(()) } else { Err(error) };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn budget(&self) -> Budget {
+        let tokens = self.backend.step_tokens_max().max(1);
+        Budget {
+            tokens,
+            prefill: self.options.prefill_chunk.unwrap_or(tokens).clamp(1, tokens),
+            guesses: self.options.guesses_max,
+            token_cost: u64::from(self.options.token_cost_percent) * 1024 / 100,
+        }
+    }
+
+    /// Makes the planned step and reads its logits.
+    fn advance(&mut self) -> Result<(), BackendError> {
+        let mut items = Vec::with_capacity(self.running.len());
+        for task in &self.running {
+            if let Some(sequence) = task.sequence.filter(|_| !task.feed.is_empty()) {
+                items.push(StepItem { sequence, tokens: &task.feed, logits: task.rows });
+            }
+        }
+        let output = self.backend.step(&items)?;
+        drop(items);
+        let now = self.clock.now();
+        let mut absorbed = Vec::with_capacity(self.running.len());
+        let mut item = 0;
+        for task in &mut self.running {
+            if task.feed.is_empty() {
+                absorbed.push(Absorbed::Kept);
+            } else {
+                let (scratch, events) = (&mut self.scratch, &mut self.events);
+                absorbed.push(task.absorb(Reading { output, item, scratch, now, events }));
+                item += 1;
+            }
+        }
+        self.settle(absorbed);
+        Ok(())
+    }
+
+    /// Cuts, ends or restarts sequences as the step's reading asks.
+    fn settle(&mut self, absorbed: Vec<Absorbed>) {
+        let mut restarted = Vec::new();
+        for (mut task, absorbed) in std::mem::take(&mut self.running).into_iter().zip(absorbed) {
+            if let Some(reason) = task.outcome.take() {
+                self.end(task, reason);
+            } else if absorbed == Absorbed::Retry {
+                self.release(task.restart());
+                restarted.push(task);
+            } else {
+                if let (Absorbed::CutTo(length), Some(sequence)) = (absorbed, task.sequence) {
+                    self.backend.truncate_sequence(sequence, length);
+                }
+                self.running.push(task);
+            }
+        }
+        for task in restarted.into_iter().rev() {
+            self.waiting.push_front(task);
+        }
+    }
+
+    /// Gives up the sequence of the request admitted last, which then waits; a request alone has no one to wait for.
+    fn make_room(&mut self, error: &BackendError) {
+        let Some(mut task) = self.running.pop() else { return };
+        if self.running.is_empty() {
+            self.end(task, FinishReason::Fault(error.to_string()));
+        } else {
+            self.release(task.restart());
+            self.waiting.push_front(task);
+        }
+    }
+
+    fn end(&mut self, mut task: Task, reason: FinishReason) {
+        self.release(task.sequence.take());
+        let now = self.clock.now();
+        self.events.push(task.finish(reason, now));
+    }
+
+    fn release(&mut self, sequence: Option<SequenceId>) {
+        if let Some(sequence) = sequence {
+            self.backend.release_sequence(sequence);
+        }
+    }
+}

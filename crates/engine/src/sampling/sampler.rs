@@ -1,0 +1,300 @@
+//! One request's way from logits to tokens.
+
+use std::collections::BTreeMap;
+
+use super::logprobs::logprobs;
+use super::peaks::{Peaks, all_finite};
+use super::random::random;
+use super::weights::{EXPONENT_MIN, ONE, Weights, exponent};
+use crate::event::TokenLogprobs;
+use crate::request::SamplingParams;
+
+/// Below it a temperature is 0: its reciprocal times a difference of logits could leave the range of f32.
+const TEMPERATURE_MIN: f32 = 1e-6;
+
+/// Buffers shared by all requests of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    adjusted: Vec<f32>,
+    peaks: Peaks,
+    weights: Weights,
+}
+
+/// What decides a request's tokens beside the logits.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    params: SamplingParams,
+    seed: u64,
+    /// Tokens that are not drawn while the answer is shorter than `min_tokens`.
+    ends: Vec<u32>,
+    min_tokens: usize,
+    /// How often each token of prompt or answer was generated; empty where no penalty asks for it.
+    generated: BTreeMap<u32, u32>,
+}
+
+impl Sampler {
+    pub(crate) fn new(params: SamplingParams, seed: u64, ends: Vec<u32>, min_tokens: usize, prompt: &[u32]) -> Self {
+        let repetition = params.repetition_penalty != 1.0;
+        let generated = if repetition { prompt.iter().map(|&id| (id, 0)).collect() } else { BTreeMap::new() };
+        Self { params, seed, ends, min_tokens, generated }
+    }
+
+    /// Takes note that `id` is now part of the answer.
+    pub(crate) fn accept(&mut self, id: u32) {
+        let p = &self.params;
+        if p.repetition_penalty != 1.0 || p.frequency_penalty != 0.0 || p.presence_penalty != 0.0 {
+            *self.generated.entry(id).or_insert(0) += 1;
+        }
+    }
+
+    /// The token at `position` after `answered` generated ones, or nothing where a logit is not a finite number.
+    pub(crate) fn choose(
+        &self,
+        logits: &[f32],
+        position: usize,
+        answered: usize,
+        top_logprobs: Option<usize>,
+        scratch: &mut Scratch,
+    ) -> Option<(u32, Option<TokenLogprobs>)> {
+        if logits.is_empty() || !all_finite(logits) {
+            return None;
+        }
+        let id = self.draw(logits, position, answered, scratch);
+        let report = top_logprobs.map(|top| {
+            scratch.peaks.find(logits);
+            logprobs(logits, &mut scratch.peaks, id, top)
+        });
+        Some((id, report))
+    }
+
+    fn draw(&self, raw: &[f32], position: usize, answered: usize, scratch: &mut Scratch) -> u32 {
+        let Scratch { adjusted, peaks, weights } = scratch;
+        let ends: &[u32] = if answered < self.min_tokens { &self.ends } else { &[] };
+        let changes = !(self.params.logit_bias.is_empty() && self.generated.is_empty() && ends.is_empty());
+        let logits = if changes {
+            adjusted.clear();
+            adjusted.extend_from_slice(raw);
+            self.adjust(adjusted, ends);
+            adjusted.as_slice()
+        } else {
+            raw
+        };
+        peaks.find(logits);
+        if self.params.temperature < TEMPERATURE_MIN {
+            return peaks.argmax(logits);
+        }
+        let inverse = 1.0 / self.params.temperature;
+        let cutoff = self.cutoff(peaks, inverse);
+        weights.fill(logits, peaks, inverse, cutoff);
+        let mass = self.kept_mass(weights);
+        let point = (u128::from(random(self.seed, position as u64)) * u128::from(mass)) >> 64;
+        // Nothing has a weight only where every logit is banned.
+        weights.at(point as u64).unwrap_or_else(|| peaks.argmax(logits))
+    }
+
+    /// Steps 1 to 5 of the module's description.
+    fn adjust(&self, logits: &mut [f32], ends: &[u32]) {
+        let p = &self.params;
+        for &(id, bias) in &p.logit_bias {
+            logits[id as usize] += bias;
+        }
+        for (&id, &count) in &self.generated {
+            let logit = &mut logits[id as usize];
+            if p.repetition_penalty != 1.0 {
+                *logit = if *logit > 0.0 { *logit / p.repetition_penalty } else { *logit * p.repetition_penalty };
+            }
+            if count > 0 {
+                *logit -= p.frequency_penalty * count as f32;
+                *logit -= p.presence_penalty;
+            }
+        }
+        for &id in ends {
+            logits[id as usize] = f32::NEG_INFINITY;
+        }
+    }
+
+    /// An exponent below which no token can pass the filters, so that its weight need not be known.
+    fn cutoff(&self, peaks: &mut Peaks, inverse: f32) -> f32 {
+        let p = &self.params;
+        let mut cutoff = EXPONENT_MIN;
+        if p.top_k > 0 {
+            // At least k tokens weigh what this exponent gives or more. Two below it a weight is smaller by a factor of
+            // 7, so smaller or 0 after rounding too: such a token comes after those k.
+            cutoff = cutoff.max(exponent(peaks.reached_by(p.top_k as usize), peaks.max, inverse) - 2.0);
+        }
+        // Top-p needs the sum of all that top-k leaves; without it, min-p alone bounds the exponent. The margin is far
+        // above the errors of both functions, and the least weight it is used for far above the rounding.
+        if p.top_p >= 1.0 && p.min_p >= 1e-6 {
+            cutoff = cutoff.max(libm::log(f64::from(p.min_p)) as f32 - 0.01);
+        }
+        cutoff
+    }
+
+    /// The summed weight of the tokens that pass the filters.
+    fn kept_mass(&self, weights: &mut Weights) -> u64 {
+        let p = &self.params;
+        let mut kept = if p.top_k > 0 { weights.first(p.top_k as usize) } else { weights.all() };
+        if p.top_p < 1.0 {
+            let needed = u128::from(share(p.top_p).max(1)) * u128::from(kept.sum);
+            kept = shorter(kept, weights.reaching(needed));
+        }
+        if p.min_p > 0.0 {
+            let least = (share(p.min_p) * u64::from(ONE)).div_ceil(1 << 32);
+            kept = shorter(kept, weights.at_least(least as u32));
+        }
+        kept.sum
+    }
+}
+
+/// A share of at most 1 with 32 fraction bits.
+fn share(x: f32) -> u64 {
+    (f64::from(x) * 4_294_967_296.0).round_ties_even() as u64
+}
+
+fn shorter(a: super::weights::Prefix, b: super::weights::Prefix) -> super::weights::Prefix {
+    if b.count < a.count { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::weights::weight;
+    use super::*;
+
+    /// The module's description, word by word, with a full sort.
+    fn plain(sampler: &Sampler, raw: &[f32], position: usize, answered: usize) -> u32 {
+        let p = &sampler.params;
+        let mut logits = raw.to_vec();
+        sampler.adjust(&mut logits, if answered < sampler.min_tokens { &sampler.ends } else { &[] });
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if p.temperature < TEMPERATURE_MIN {
+            return logits.iter().position(|&l| l == max).unwrap() as u32;
+        }
+        let inverse = 1.0 / p.temperature;
+        // Far below the range of exp32 every weight is 0.
+        let weight_of = |l: f32| u64::from(weight(((l - max) * inverse).max(-1000.0)));
+        let mut order: Vec<(u64, u32)> = logits.iter().enumerate().map(|(id, &l)| (weight_of(l), id as u32)).collect();
+        order.sort_by_key(|&(w, id)| (std::cmp::Reverse(w), id));
+        if p.top_k > 0 {
+            order.truncate(p.top_k as usize);
+        }
+        if p.top_p < 1.0 {
+            let total: u64 = order.iter().map(|&(w, _)| w).sum();
+            let mut sum = 0u64;
+            let needed = u128::from(share(p.top_p)) * u128::from(total);
+            let enough = |&(w, _): &(u64, u32)| {
+                sum += w;
+                u128::from(sum) << 32 >= needed
+            };
+            let last = order.iter().position(enough).unwrap();
+            order.truncate(last + 1);
+        }
+        order.retain(|&(w, _)| u128::from(w) << 32 >= u128::from(share(p.min_p)) << 30);
+        let total: u64 = order.iter().map(|&(w, _)| w).sum();
+        let mut point = ((u128::from(random(sampler.seed, position as u64)) * u128::from(total)) >> 64) as u64;
+        for (w, id) in order {
+            if point < w {
+                return id;
+            }
+            point -= w;
+        }
+        unreachable!("the point lies below the total");
+    }
+
+    fn logits(seed: u64, count: u64) -> Vec<f32> {
+        let scale = [0.0, 0.5, 4.0, 30.0][(seed % 4) as usize];
+        // Few distinct values in some, so that ties cross every cut.
+        let coarse = seed.is_multiple_of(3);
+        (0..count)
+            .map(|i| ((random(seed, i) >> 40) as f32 / 16_777_216.0 - 0.5) * scale)
+            .map(|l| if coarse { (l * 2.0).round() / 2.0 } else { l })
+            .collect()
+    }
+
+    fn sampler(seed: u64) -> Sampler {
+        let pick = |at: u64, list: &[f32]| list[(random(seed, 500 + at) % list.len() as u64) as usize];
+        let params = SamplingParams {
+            temperature: pick(0, &[0.0, 1e-6, 0.1, 0.7, 1.0, 2.0]),
+            top_k: pick(1, &[0.0, 0.0, 1.0, 2.0, 5.0, 40.0, 5000.0]) as u32,
+            top_p: pick(2, &[1.0, 1.0, 1e-9, 0.1, 0.5, 0.95]),
+            min_p: pick(3, &[0.0, 0.0, 1e-9, 1e-6, 0.05, 1.0]),
+            frequency_penalty: pick(4, &[0.0, 0.0, 0.3, -0.5]),
+            presence_penalty: pick(5, &[0.0, 0.0, 0.7, -0.2]),
+            repetition_penalty: pick(6, &[1.0, 1.0, 1.3, 0.8]),
+            logit_bias: if pick(7, &[0.0, 1.0]) > 0.0 { vec![(0, -100.0), (2, 1.5)] } else { Vec::new() },
+        };
+        let mut sampler = Sampler::new(params, seed, vec![1, 2], 2, &[0, 1, 1]);
+        for id in [1, 2, 2] {
+            sampler.accept(id);
+        }
+        sampler
+    }
+
+    #[test]
+    fn tokens_equal_those_of_the_plain_description() {
+        let mut scratch = Scratch::default();
+        for seed in 0..3000 {
+            let sampler = sampler(seed);
+            let logits = logits(seed, 3 + random(seed, 999) % 400);
+            for answered in [0, 2] {
+                let position = seed as usize % 17;
+                let (id, _) = sampler.choose(&logits, position, answered, None, &mut scratch).unwrap();
+                assert_eq!(id, plain(&sampler, &logits, position, answered), "seed {seed}: {:?}", sampler.params);
+            }
+        }
+    }
+
+    #[test]
+    fn a_draw_follows_the_distribution() {
+        let mut sampler = Sampler::new(SamplingParams::default(), 11, Vec::new(), 0, &[]);
+        let logits = [0.0, libm::logf(2.0), libm::logf(5.0)];
+        let mut scratch = Scratch::default();
+        let mut counts = [0i32; 3];
+        for position in 0..8000 {
+            counts[sampler.choose(&logits, position, 0, None, &mut scratch).unwrap().0 as usize] += 1;
+        }
+        // Five standard deviations around 1000, 2000 and 5000.
+        assert!((counts[0] - 1000).abs() < 148 && (counts[1] - 2000).abs() < 194 && (counts[2] - 5000).abs() < 217);
+        sampler.params.top_k = 1;
+        assert!((0..100).all(|p| sampler.choose(&logits, p, 0, None, &mut scratch).unwrap().0 == 2));
+    }
+
+    #[test]
+    fn penalties_round_in_the_stated_order() {
+        let params = SamplingParams {
+            frequency_penalty: 0.1,
+            presence_penalty: 0.3,
+            repetition_penalty: 1.7,
+            logit_bias: vec![(0, 0.7)],
+            ..SamplingParams::greedy()
+        };
+        let mut sampler = Sampler::new(params, 0, vec![3], 1, &[1]);
+        for _ in 0..3 {
+            sampler.accept(0);
+        }
+        let mut logits = [1.1, -1.1, 5.0, 6.0];
+        sampler.adjust(&mut logits, &[3]);
+        let expected = (((1.1f32 + 0.7) / 1.7) - 0.1f32 * 3.0) - 0.3;
+        assert_eq!(logits, [expected, -1.1 * 1.7, 5.0, f32::NEG_INFINITY]);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_give_no_token() {
+        let sampler = Sampler::new(SamplingParams::default(), 0, Vec::new(), 0, &[]);
+        let mut scratch = Scratch::default();
+        assert_eq!(sampler.choose(&[], 0, 0, None, &mut scratch), None);
+        assert_eq!(sampler.choose(&[0.0, f32::NAN], 0, 0, None, &mut scratch), None);
+        // Banning everything leaves the lowest id instead of a panic.
+        let banned = Sampler::new(SamplingParams::default(), 0, vec![0, 1], 1, &[]);
+        assert_eq!(banned.choose(&[0.0, 1.0], 0, 0, None, &mut scratch).unwrap().0, 0);
+    }
+
+    #[test]
+    fn logprobs_are_the_models_own() {
+        let biased = SamplingParams { logit_bias: vec![(0, 50.0)], ..SamplingParams::greedy() };
+        let sampler = Sampler::new(biased, 0, Vec::new(), 0, &[]);
+        let (id, report) = sampler.choose(&[0.0, 0.0], 0, 0, Some(2), &mut Scratch::default()).unwrap();
+        let half = -std::f64::consts::LN_2;
+        assert_eq!((id, report), (0, Some(TokenLogprobs { chosen: half, top: vec![(0, half), (1, half)] })));
+    }
+}

@@ -1,0 +1,258 @@
+//! Exact integer weights of tokens, and cuts of their falling order without sorting it.
+//!
+//! The order is by falling weight, then rising id. Every filter (top-k, top-p, min-p) keeps a prefix of it, so a
+//! filter is a number of tokens and their summed weight. Weights are counted in 32 buckets per power of two; only
+//! the bucket in which a cut falls is sorted.
+
+use lockstep_arith::elementwise::exp32;
+
+use super::peaks::{BLOCK, Peaks};
+
+/// The weight of the most likely token: one, with 30 fraction bits.
+pub(crate) const ONE: u32 = 1 << 30;
+/// Below this exponent a weight rounds to 0: e^-21.5 * 2^30 = 0.494.
+pub(crate) const EXPONENT_MIN: f32 = -21.5;
+const BUCKETS: usize = 31 * 32;
+
+/// A prefix of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    /// Number of tokens.
+    pub(crate) count: usize,
+    /// Their summed weight.
+    pub(crate) sum: u64,
+}
+
+/// A token that has a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate {
+    weight: u32,
+    id: u32,
+}
+
+/// The tokens with a weight above 0, by rising id, and their buckets.
+#[derive(Debug, Default)]
+pub(crate) struct Weights {
+    candidates: Vec<Candidate>,
+    buckets: Vec<Prefix>,
+    members: Vec<Candidate>,
+    last: Option<u32>,
+}
+
+/// `rn(rn(l - max) * inverse)`: what `exp32` is taken of.
+#[inline(always)]
+pub(crate) fn exponent(logit: f32, max: f32, inverse: f32) -> f32 {
+    (logit - max) * inverse
+}
+
+/// `round_even(exp32(x) * 2^30)`, for x of at most 0.
+#[inline(always)]
+pub(crate) fn weight(x: f32) -> u32 {
+    (exp32(x) * ONE as f32).round_ties_even() as u32
+}
+
+impl Weights {
+    /// Weighs all tokens whose exponent reaches `cutoff` (at least [`EXPONENT_MIN`]) at the temperature `1 / inverse`.
+    pub(crate) fn fill(&mut self, logits: &[f32], peaks: &Peaks, inverse: f32, cutoff: f32) {
+        self.candidates.clear();
+        self.buckets.clear();
+        self.buckets.resize(BUCKETS, Prefix { count: 0, sum: 0 });
+        for (block, &peak) in peaks.blocks.iter().enumerate() {
+            if exponent(peak, peaks.max, inverse) >= cutoff {
+                let start = block * BLOCK;
+                let end = (start + BLOCK).min(logits.len());
+                for (offset, &logit) in logits[start..end].iter().enumerate() {
+                    let x = exponent(logit, peaks.max, inverse);
+                    if x >= cutoff {
+                        self.add(weight(x), (start + offset) as u32);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, weight: u32, id: u32) {
+        if weight > 0 {
+            self.candidates.push(Candidate { weight, id });
+            let bucket = &mut self.buckets[bucket_of(weight)];
+            bucket.count += 1;
+            bucket.sum += u64::from(weight);
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Prefix {
+        Prefix { count: self.candidates.len(), sum: self.buckets.iter().map(|b| b.sum).sum() }
+    }
+
+    /// The first `count`, or all where there are fewer.
+    pub(crate) fn first(&mut self, count: usize) -> Prefix {
+        self.cut(|before, _| before.count < count)
+    }
+
+    /// The fewest whose sum times 2^32 reaches `needed`.
+    pub(crate) fn reaching(&mut self, needed: u128) -> Prefix {
+        self.cut(|before, _| u128::from(before.sum) << 32 < needed)
+    }
+
+    /// Those of at least `least`.
+    pub(crate) fn at_least(&mut self, least: u32) -> Prefix {
+        self.cut(|_, weight| weight >= least)
+    }
+
+    /// The token within whose share of the order `point` falls; none where `point` reaches the sum of all.
+    pub(crate) fn at(&mut self, point: u64) -> Option<u32> {
+        let prefix = self.cut(|before, _| before.sum <= point);
+        // The token that made the sum pass the point is the last one that was kept.
+        if prefix.sum > point { self.last } else { None }
+    }
+
+    /// The longest prefix in which `keep(sum and count before it, weight)` held for every token. Once `keep` is false
+    /// it must stay so down the order. Leaves in `last` the last kept token where the cut fell within a bucket.
+    fn cut(&mut self, keep: impl Fn(Prefix, u32) -> bool) -> Prefix {
+        let mut prefix = Prefix { count: 0, sum: 0 };
+        for bucket in (0..BUCKETS).rev() {
+            let Prefix { count, sum } = self.buckets[bucket];
+            if count == 0 {
+                continue;
+            }
+            let after = Prefix { count: prefix.count + count, sum: prefix.sum + sum };
+            // A bucket is passed whole where even what follows it would be kept, at the least weight it can hold.
+            if keep(after, lower_bound(bucket)) {
+                prefix = after;
+                continue;
+            }
+            self.sort_members(bucket);
+            for candidate in &self.members {
+                if !keep(prefix, candidate.weight) {
+                    return prefix;
+                }
+                prefix.count += 1;
+                prefix.sum += u64::from(candidate.weight);
+                self.last = Some(candidate.id);
+            }
+            if !keep(prefix, lower_bound(bucket)) {
+                return prefix;
+            }
+        }
+        prefix
+    }
+
+    fn sort_members(&mut self, bucket: usize) {
+        self.members.clear();
+        self.members.extend(self.candidates.iter().filter(|c| bucket_of(c.weight) == bucket));
+        // Stable: equal weights keep rising ids.
+        self.members.sort_by_key(|candidate| std::cmp::Reverse(candidate.weight));
+    }
+}
+
+/// The bucket of a weight of at least 1: rising with it, 32 buckets per power of two.
+#[inline(always)]
+fn bucket_of(weight: u32) -> usize {
+    let log = weight.ilog2();
+    let fraction = (u64::from(weight) << 5 >> log) & 31;
+    (log as usize) << 5 | fraction as usize
+}
+
+/// The least weight of a bucket.
+fn lower_bound(bucket: usize) -> u32 {
+    let (log, fraction) = (bucket >> 5, bucket & 31);
+    // Rounded up, since in the lowest powers of two only some buckets have a whole number in them.
+    (((32 + fraction as u64) << log).div_ceil(32)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn filled(weights: &[u32]) -> Weights {
+        let mut all = Weights::default();
+        all.fill(&[], &Peaks::default(), 1.0, EXPONENT_MIN);
+        for (id, &weight) in weights.iter().enumerate() {
+            all.add(weight, id as u32);
+        }
+        all
+    }
+
+    /// The order by plain sorting.
+    fn order(weights: &[u32]) -> Vec<(u32, u32)> {
+        let mut order: Vec<(u32, u32)> =
+            weights.iter().enumerate().filter(|(_, w)| **w > 0).map(|(id, &w)| (w, id as u32)).collect();
+        order.sort_by_key(|&(weight, id)| (std::cmp::Reverse(weight), id));
+        order
+    }
+
+    fn prefix_while(weights: &[u32], keep: impl Fn(Prefix, u32) -> bool) -> Prefix {
+        let mut prefix = Prefix { count: 0, sum: 0 };
+        for (weight, _) in order(weights) {
+            if !keep(prefix, weight) {
+                break;
+            }
+            prefix.count += 1;
+            prefix.sum += u64::from(weight);
+        }
+        prefix
+    }
+
+    fn check(weights: &[u32]) {
+        let mut cuts = filled(weights);
+        let all = prefix_while(weights, |_, _| true);
+        assert_eq!(cuts.all(), all);
+        for count in 0..=all.count + 1 {
+            assert_eq!(cuts.first(count), prefix_while(weights, |before, _| before.count < count), "first {count}");
+        }
+        for part in 0..=20u128 {
+            let needed = (u128::from(all.sum) << 32) * part / 20;
+            let expected = prefix_while(weights, |before, _| u128::from(before.sum) << 32 < needed);
+            assert_eq!(cuts.reaching(needed), expected, "reaching {part}/20");
+        }
+        for &least in weights.iter().chain(&[1, 2, 31, 33, ONE]) {
+            assert_eq!(cuts.at_least(least), prefix_while(weights, |_, weight| weight >= least), "at least {least}");
+        }
+        let mut sum = 0;
+        for (weight, id) in order(weights) {
+            assert_eq!(cuts.at(sum), Some(id), "first point of {id}");
+            sum += u64::from(weight);
+            assert_eq!(cuts.at(sum - 1), Some(id), "last point of {id}");
+        }
+        assert_eq!(cuts.at(sum), None);
+    }
+
+    #[test]
+    fn cuts_equal_those_of_the_sorted_order() {
+        check(&[]);
+        check(&[0, 0, 1]);
+        check(&[ONE; 5]);
+        check(&[5, ONE, 5, 1, 1, 0, 5, ONE - 1, ONE / 2, ONE / 2 + 1]);
+        for seed in 0..60 {
+            let random = |at: u64| crate::sampling::random(seed, at);
+            let shift = random(1000) % 30;
+            let weights: Vec<u32> = (0..random(1001) % 200)
+                .map(|at| (random(at) as u32 & (ONE - 1)) >> (random(2000 + at) % (shift + 1)))
+                .collect();
+            check(&weights);
+        }
+    }
+
+    #[test]
+    fn buckets_rise_with_the_weight_and_know_their_least() {
+        let mut last = 0;
+        for weight in (1..5000).chain((0..20000).map(|i| ONE - 20000 + i + 1)) {
+            let bucket = bucket_of(weight);
+            assert!(bucket >= last && bucket < BUCKETS, "{weight}");
+            assert!(lower_bound(bucket) <= weight, "{weight}");
+            assert_eq!(bucket_of(lower_bound(bucket)), bucket, "{weight}");
+            last = bucket;
+        }
+    }
+
+    #[test]
+    fn what_lies_below_the_least_exponent_weighs_nothing() {
+        assert_eq!(weight(EXPONENT_MIN), 0);
+        assert_eq!(weight(EXPONENT_MIN - 1.0), 0);
+        assert_eq!(weight(0.0), ONE);
+        assert!(weight(-21.4) > 0);
+    }
+}
