@@ -11,7 +11,8 @@ pub struct StepItem<'a> {
     pub sequence: SequenceId,
     /// Its next tokens, at least one.
     pub tokens: &'a [u32],
-    /// For how many of the last of these tokens logits are wanted (0 while a prompt is still being read).
+    /// For how many of the last of these tokens logits are wanted. The engine always asks for at least one, and reads
+    /// it: that is how it learns in the same step that a token of this item left the number range.
     pub logits: usize,
 }
 
@@ -34,7 +35,7 @@ pub enum BackendError {
 /// Logits of one step.
 pub trait StepOutput {
     /// Logits of the `row`-th of the last tokens for which item `item` asked, or why this sequence's values left the
-    /// number range (the others go on; this one must be released).
+    /// number range at any of the item's tokens (the others go on; this one must be released).
     fn logits(&self, item: usize, row: usize) -> Result<&[f32], String>;
 }
 

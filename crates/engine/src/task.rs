@@ -110,7 +110,9 @@ impl Task {
     pub(crate) fn take(&mut self, count: usize) {
         self.feed.clear();
         self.feed.extend_from_slice(&self.tokens[self.fed..self.fed + count]);
-        self.rows = (self.fed + count).saturating_sub(self.next_row.max(self.fed));
+        let wanted = (self.fed + count).saturating_sub(self.next_row.max(self.fed));
+        // One row even if none is wanted, to see a fault in the step in which it happens.
+        self.rows = wanted.max(1).min(count);
     }
 
     /// Adds guesses to a step that already has all known tokens: at most `limit`.
@@ -143,6 +145,9 @@ impl Task {
                 Ok(logits) => logits,
                 Err(fault) => return self.fault(held > known, fault),
             };
+            if position < self.next_row {
+                continue;
+            }
             if let Some(observer) = &mut self.observer {
                 observer.observe(position, logits);
             }
