@@ -50,8 +50,16 @@ pub(crate) fn two(e: i32) -> f64 {
     f64::from_bits(((e + 1023) as u64) << 52)
 }
 
-fn nibble(qs: &[u8], k: usize) -> u8 {
-    if k < 16 { qs[k] & 15 } else { qs[k - 16] >> 4 }
+/// 32 nibbles of 16 bytes: the low ones, then the high ones.
+#[inline(always)]
+pub(crate) fn nibbles(qs: &[u8]) -> [i8; GROUP] {
+    let mut codes = [0; GROUP];
+    let (low, high) = codes.split_at_mut(16);
+    for ((low, high), q) in low.iter_mut().zip(high).zip(&qs[..16]) {
+        *low = (q & 15) as i8;
+        *high = (q >> 4) as i8;
+    }
+    codes
 }
 
 /// Scale and minimum j of the 12 packed bytes of Q4_K and Q5_K.
@@ -68,19 +76,15 @@ fn scale_and_minimum(packed: &[u8], j: usize) -> (f64, f64) {
 pub(crate) fn decode(ty: SourceType, block: &[u8], group: usize) -> SourceGroup {
     use std::array::from_fn;
     match ty {
-        SourceType::Q4_0 => SourceGroup::uniform(f16(block, 0), 0.0, from_fn(|k| nibble(&block[2..], k) as i8 - 8)),
-        SourceType::Q4_1 => {
-            SourceGroup::uniform(f16(block, 0), f16(block, 2), from_fn(|k| nibble(&block[4..], k) as i8))
-        }
+        SourceType::Q4_0 => SourceGroup::uniform(f16(block, 0), 0.0, nibbles(&block[2..]).map(|q| q - 8)),
+        SourceType::Q4_1 => SourceGroup::uniform(f16(block, 0), f16(block, 2), nibbles(&block[4..])),
         SourceType::Q5_0 => SourceGroup::uniform(f16(block, 0), 0.0, five_bits(block, 2).map(|q| q - 16)),
         SourceType::Q5_1 => SourceGroup::uniform(f16(block, 0), f16(block, 2), five_bits(block, 4)),
         SourceType::Q8_0 => SourceGroup::uniform(f16(block, 0), 0.0, from_fn(|k| block[2 + k] as i8)),
-        SourceType::Iq4Nl => {
-            SourceGroup::uniform(f16(block, 0), 0.0, from_fn(|k| IQ4_NL[usize::from(nibble(&block[2..], k))]))
-        }
+        SourceType::Iq4Nl => SourceGroup::uniform(f16(block, 0), 0.0, nibbles(&block[2..]).map(|q| IQ4_NL[q as usize])),
         SourceType::Mxfp4 => {
             let scale = two(i32::from(block[0]) - 128);
-            SourceGroup::uniform(scale, 0.0, from_fn(|k| MXFP4[usize::from(nibble(&block[1..], k))]))
+            SourceGroup::uniform(scale, 0.0, nibbles(&block[1..]).map(|q| MXFP4[q as usize]))
         }
         SourceType::Q2_K => q2_k(block, group),
         SourceType::Q3_K => q3_k(block, group),
@@ -94,7 +98,8 @@ pub(crate) fn decode(ty: SourceType, block: &[u8], group: usize) -> SourceGroup 
 /// Nibbles with a fifth bit each; the 4 bytes of high bits stand at `at`.
 fn five_bits(block: &[u8], at: usize) -> [i8; GROUP] {
     let high = u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-    std::array::from_fn(|k| (nibble(&block[at + 4..], k) | (high >> k & 1) as u8 * 16) as i8)
+    let low = nibbles(&block[at + 4..]);
+    std::array::from_fn(|k| low[k] | ((high >> k & 1) << 4) as i8)
 }
 
 fn q2_k(block: &[u8], group: usize) -> SourceGroup {
@@ -152,9 +157,11 @@ fn q6_k(block: &[u8], group: usize) -> SourceGroup {
     }
 }
 
-/// The weights of one row from its bytes; `out` holds a whole number of the format's blocks.
+/// The values that the blocks in `bytes` stand for. The caller has checked that `bytes` is a whole number of blocks
+/// and that `out` has room for exactly their weights. A value above f32's range becomes infinite.
 pub fn dequantize(ty: SourceType, bytes: &[u8], out: &mut [f32]) {
     let width = ty.block_bytes();
+    assert_eq!(bytes.len() / width * ty.block_weights(), out.len(), "bytes and weights disagree");
     match ty {
         SourceType::F32 | SourceType::F16 | SourceType::Bf16 => {
             for (x, bytes) in out.iter_mut().zip(bytes.chunks_exact(width)) {
@@ -173,7 +180,8 @@ pub fn dequantize(ty: SourceType, bytes: &[u8], out: &mut [f32]) {
 }
 
 /// One number of a float format.
-fn float(ty: SourceType, bytes: &[u8]) -> f32 {
+#[inline(always)]
+pub(crate) fn float(ty: SourceType, bytes: &[u8]) -> f32 {
     match ty {
         SourceType::F16 => f16(bytes, 0) as f32,
         SourceType::Bf16 => f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16),

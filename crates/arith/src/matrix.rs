@@ -17,6 +17,13 @@ pub enum Format {
     Lb8,
 }
 
+impl Format {
+    /// Whether groups carry an offset.
+    pub fn has_offset(self) -> bool {
+        matches!(self, Self::Lb4 { has_offset: true, .. })
+    }
+}
+
 /// A weight matrix of `rows` outputs and `cols` inputs:
 /// `w[n,k] = 2^exponent[n] * (scale[n,g] * code[n,k] + offset[n,g])` with `g = k / 32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,5 +48,14 @@ impl BlockMatrix {
     /// Groups of 32 in a row, the last one padded.
     pub fn groups(&self) -> usize {
         self.cols.div_ceil(GROUP)
+    }
+    /// Appends the rows of `below`, which has the same columns and format.
+    pub fn append(&mut self, below: Self) {
+        assert!(self.cols == below.cols && self.format == below.format, "rows of different matrices");
+        self.rows += below.rows;
+        self.codes.extend(below.codes);
+        self.scale.extend(below.scale);
+        self.offset.extend(below.offset);
+        self.exponent.extend(below.exponent);
     }
 }
