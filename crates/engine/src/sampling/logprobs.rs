@@ -1,7 +1,8 @@
 //! Log-probabilities of the model's own distribution.
 
+use super::exponential::{EXPONENT_MIN, ONE, exponent, weigh};
 use super::peaks::{BLOCK, Peaks};
-use super::weights::{EXPONENT_MIN, ONE, exponent, weight};
+
 use crate::event::TokenLogprobs;
 
 /// Of `chosen` and of the `top` most likely tokens, from raw finite logits whose peaks are given.
@@ -17,11 +18,11 @@ pub(crate) fn logprobs(logits: &[f32], peaks: &mut Peaks, chosen: u32, top: usiz
 /// The sum of all integer weights at temperature 1; below 2^30 times the vocabulary.
 fn mass(logits: &[f32], peaks: &Peaks) -> u64 {
     let mut sum = 0u64;
+    let mut weights = [0; BLOCK];
     for (block, &peak) in logits.chunks(BLOCK).zip(&peaks.blocks) {
         if exponent(peak, peaks.max, 1.0) >= EXPONENT_MIN {
-            // A skipped weight is 0 either way; testing saves the exponential.
-            let weights = block.iter().map(|&l| exponent(l, peaks.max, 1.0)).filter(|&x| x >= EXPONENT_MIN).map(weight);
-            sum += weights.map(u64::from).sum::<u64>();
+            weigh(block, peaks.max, 1.0, &mut weights);
+            sum += weights.iter().copied().map(u64::from).sum::<u64>();
         }
     }
     sum

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::exponential::{EXPONENT_MIN, ONE, exponent};
 use super::logprobs::logprobs;
 use super::peaks::{Peaks, all_finite};
 use super::random::random;
-use super::weights::{EXPONENT_MIN, ONE, Weights, exponent};
+use super::weights::{Prefix, Weights};
 use crate::event::TokenLogprobs;
 use crate::request::SamplingParams;
 
@@ -151,14 +152,15 @@ fn share(x: f32) -> u64 {
     (f64::from(x) * 4_294_967_296.0).round_ties_even() as u64
 }
 
-fn shorter(a: super::weights::Prefix, b: super::weights::Prefix) -> super::weights::Prefix {
+fn shorter(a: Prefix, b: Prefix) -> Prefix {
     if b.count < a.count { b } else { a }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::weights::weight;
+    use lockstep_arith::elementwise::exp32;
+
     use super::*;
 
     /// The module's description, word by word, with a full sort.
@@ -172,7 +174,8 @@ mod tests {
         }
         let inverse = 1.0 / p.temperature;
         // Far below the range of exp32 every weight is 0.
-        let weight_of = |l: f32| u64::from(weight(((l - max) * inverse).max(-1000.0)));
+        let exponential = |l: f32| exp32(((l - max) * inverse).max(-1000.0));
+        let weight_of = |l: f32| (exponential(l) * 1_073_741_824.0).round_ties_even() as u64;
         let mut order: Vec<(u64, u32)> = logits.iter().enumerate().map(|(id, &l)| (weight_of(l), id as u32)).collect();
         order.sort_by_key(|&(w, id)| (std::cmp::Reverse(w), id));
         if p.top_k > 0 {

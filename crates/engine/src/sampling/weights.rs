@@ -4,14 +4,9 @@
 //! filter is a number of tokens and their summed weight. Weights are counted in 32 buckets per power of two; only
 //! the bucket in which a cut falls is sorted.
 
-use lockstep_arith::elementwise::exp32;
-
+use super::exponential::{exponent, weigh};
 use super::peaks::{BLOCK, Peaks};
 
-/// The weight of the most likely token: one, with 30 fraction bits.
-pub(crate) const ONE: u32 = 1 << 30;
-/// Below this exponent a weight rounds to 0: e^-21.5 * 2^30 = 0.494.
-pub(crate) const EXPONENT_MIN: f32 = -21.5;
 const BUCKETS: usize = 31 * 32;
 
 /// A prefix of the order.
@@ -30,60 +25,52 @@ struct Candidate {
     id: u32,
 }
 
-/// The tokens with a weight above 0, by rising id, and their buckets.
+/// The tokens with a weight above 0, and their buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Weights {
-    candidates: Vec<Candidate>,
+    /// Weights of the blocks that were not skipped.
+    dense: Vec<[u32; BLOCK]>,
+    /// The first id of each of them, rising.
+    starts: Vec<u32>,
     buckets: Vec<Prefix>,
     members: Vec<Candidate>,
     last: Option<u32>,
 }
 
-/// `rn(rn(l - max) * inverse)`: what `exp32` is taken of.
-#[inline(always)]
-pub(crate) fn exponent(logit: f32, max: f32, inverse: f32) -> f32 {
-    (logit - max) * inverse
-}
-
-/// `round_even(exp32(x) * 2^30)`, for x of at most 0.
-#[inline(always)]
-pub(crate) fn weight(x: f32) -> u32 {
-    (exp32(x) * ONE as f32).round_ties_even() as u32
-}
-
 impl Weights {
-    /// Weighs all tokens whose exponent reaches `cutoff` (at least [`EXPONENT_MIN`]) at the temperature `1 / inverse`.
+    /// Weighs the tokens at the temperature `1 / inverse`. Blocks without an exponent of at least `cutoff` are skipped.
     pub(crate) fn fill(&mut self, logits: &[f32], peaks: &Peaks, inverse: f32, cutoff: f32) {
-        self.candidates.clear();
+        self.dense.clear();
+        self.starts.clear();
         self.buckets.clear();
         self.buckets.resize(BUCKETS, Prefix { count: 0, sum: 0 });
-        for (block, &peak) in peaks.blocks.iter().enumerate() {
+        for (block, (part, &peak)) in logits.chunks(BLOCK).zip(&peaks.blocks).enumerate() {
             if exponent(peak, peaks.max, inverse) >= cutoff {
-                let start = block * BLOCK;
-                let end = (start + BLOCK).min(logits.len());
-                for (offset, &logit) in logits[start..end].iter().enumerate() {
-                    let x = exponent(logit, peaks.max, inverse);
-                    if x >= cutoff {
-                        self.add(weight(x), (start + offset) as u32);
-                    }
-                }
+                let mut weights = [0; BLOCK];
+                weigh(part, peaks.max, inverse, &mut weights);
+                self.add((block * BLOCK) as u32, weights);
             }
         }
     }
 
-    #[inline(always)]
-    fn add(&mut self, weight: u32, id: u32) {
-        if weight > 0 {
-            self.candidates.push(Candidate { weight, id });
-            let bucket = &mut self.buckets[bucket_of(weight)];
-            bucket.count += 1;
-            bucket.sum += u64::from(weight);
+    fn add(&mut self, start: u32, weights: [u32; BLOCK]) {
+        for &weight in &weights {
+            if weight > 0 {
+                let bucket = &mut self.buckets[bucket_of(weight)];
+                bucket.count += 1;
+                bucket.sum += u64::from(weight);
+            }
         }
+        self.dense.push(weights);
+        self.starts.push(start);
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Prefix {
-        Prefix { count: self.candidates.len(), sum: self.buckets.iter().map(|b| b.sum).sum() }
+        self.buckets.iter().fold(Prefix { count: 0, sum: 0 }, |all, bucket| Prefix {
+            count: all.count + bucket.count,
+            sum: all.sum + bucket.sum,
+        })
     }
 
     /// The first `count`, or all where there are fewer.
@@ -140,8 +127,18 @@ impl Weights {
     }
 
     fn sort_members(&mut self, bucket: usize) {
+        // Weights of a bucket are neighbours, from its least up to the next one's.
+        let least = lower_bound(bucket);
+        let width = lower_bound(bucket + 1) - least;
         self.members.clear();
-        self.members.extend(self.candidates.iter().filter(|c| bucket_of(c.weight) == bucket));
+        for (weights, &start) in self.dense.iter().zip(&self.starts) {
+            let inside = |weight: u32| weight.wrapping_sub(least) < width;
+            // Without early exit, so that the compiler can compare many at once: few blocks have one.
+            if weights.iter().fold(false, |any, &weight| any | inside(weight)) {
+                let ids = weights.iter().zip(start..).filter(|(weight, _)| inside(**weight));
+                self.members.extend(ids.map(|(&weight, id)| Candidate { weight, id }));
+            }
+        }
         // Stable: equal weights keep rising ids.
         self.members.sort_by_key(|candidate| std::cmp::Reverse(candidate.weight));
     }
@@ -164,14 +161,16 @@ fn lower_bound(bucket: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::sampling::exponential::{EXPONENT_MIN, ONE};
 
     fn filled(weights: &[u32]) -> Weights {
         let mut all = Weights::default();
         all.fill(&[], &Peaks::default(), 1.0, EXPONENT_MIN);
-        for (id, &weight) in weights.iter().enumerate() {
-            all.add(weight, id as u32);
+        for (block, part) in weights.chunks(BLOCK).enumerate() {
+            let mut padded = [0; BLOCK];
+            padded[..part.len()].copy_from_slice(part);
+            all.add((block * BLOCK) as u32, padded);
         }
         all
     }
@@ -246,13 +245,5 @@ mod tests {
             assert_eq!(bucket_of(lower_bound(bucket)), bucket, "{weight}");
             last = bucket;
         }
-    }
-
-    #[test]
-    fn what_lies_below_the_least_exponent_weighs_nothing() {
-        assert_eq!(weight(EXPONENT_MIN), 0);
-        assert_eq!(weight(EXPONENT_MIN - 1.0), 0);
-        assert_eq!(weight(0.0), ONE);
-        assert!(weight(-21.4) > 0);
     }
 }
