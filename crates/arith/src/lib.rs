@@ -8,12 +8,14 @@ pub mod attention;
 pub mod blocks;
 pub mod elementwise;
 pub mod embedding;
+pub mod environment;
 pub mod fault;
 pub mod import;
 pub mod matmul;
 pub mod matrix;
 pub mod norm;
 pub mod rotary;
+pub mod sampling;
 pub mod source;
 pub mod vector_block;
 
