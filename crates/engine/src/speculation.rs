@@ -21,6 +21,7 @@ pub(crate) struct Speculator {
     guess: Vec<u32>,
     /// How many of `guess` are verified in this step.
     tried: usize,
+    stopped: bool,
     /// All so far.
     pub(crate) proposed: usize,
     /// Of them, those that were right.
@@ -29,12 +30,23 @@ pub(crate) struct Speculator {
 
 impl Speculator {
     pub(crate) fn new() -> Self {
-        Self { lookup: Lookup::default(), likelihood: FIRST, guess: Vec::new(), tried: 0, proposed: 0, accepted: 0 }
+        Self {
+            lookup: Lookup::default(),
+            likelihood: FIRST,
+            guess: Vec::new(),
+            tried: 0,
+            stopped: false,
+            proposed: 0,
+            accepted: 0,
+        }
     }
 
     /// The guesses worth trying after `tokens`, at most `limit`, where each costs `price`/1024 of what a token of
     /// this step yields.
     pub(crate) fn propose(&mut self, tokens: &[u32], limit: usize, price: u64) -> &[u32] {
+        if self.stopped {
+            return &[];
+        }
         self.lookup.guess(tokens, limit.max(1), &mut self.guess);
         let worth = worthwhile(self.likelihood, price);
         self.tried = worth.min(limit).min(self.guess.len());
@@ -52,6 +64,12 @@ impl Speculator {
             // Weight 1/8; rounded so that it can reach both ends.
             self.likelihood = (self.likelihood * 7 + target + if right { 7 } else { 0 }) / 8;
         }
+    }
+
+    /// Makes no guesses any more.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.pass();
     }
 
     /// Forgets the guesses of the last step (none were made in this one).

@@ -174,7 +174,9 @@ impl Task {
     /// A fault in a step with guesses may be the fault of a wrong guess: the step is made again without.
     fn fault(&mut self, guessed: bool, message: String) -> Absorbed {
         if guessed {
-            self.speculator = None;
+            if let Some(speculator) = &mut self.speculator {
+                speculator.stop();
+            }
             Absorbed::Retry
         } else {
             self.outcome = Some(FinishReason::Fault(message));

@@ -196,3 +196,15 @@ fn generating_requests_come_before_prompts() {
     // The one token of the first request is in every step, then the prompts in order of arrival.
     assert_eq!(engine.backend().steps[1..], [vec![(1, 1), (2, 5)], vec![(1, 1), (2, 5)], vec![(1, 1), (2, 2), (3, 3)]]);
 }
+
+#[test]
+fn an_engine_may_move_to_another_thread() {
+    let mut engine = engine(Toy::new(100, 6), options());
+    engine.submit(greedy(&[1], 2)).unwrap();
+    let answers = std::thread::spawn(move || {
+        let mut answers = Answers::default();
+        drain(&mut engine, &mut answers);
+        answers
+    });
+    assert_eq!(answers.join().unwrap().0.len(), 1);
+}
