@@ -125,7 +125,11 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Bytes of the files directly in a folder.
 pub fn folder_bytes(folder: &Path) -> Result<u64> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot be listed", folder.display()))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.metadata().ok()).filter(std::fs::Metadata::is_file).map(|m| m.len()).sum())
+    Ok(entries
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .filter(std::fs::Metadata::is_file)
+        .map(|m| m.len())
+        .sum())
 }
 
 /// Removes a pulled model; returns the bytes that became free.
@@ -158,7 +162,8 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_the_models_folder() {
-        for bad in ["", "..", "../x", "a/../b", "/etc", "a//b", "a/b/c", "a\\b", ".hidden", "a:b/c", "a:", "a b", "ä"] {
+        for bad in ["", "..", "../x", "a/../b", "/etc", "a//b", "a/b/c", "a\\b", ".hidden", "a:b/c", "a:", "a b", "ä"]
+        {
             assert_eq!(Name::parse(bad), None, "{bad}");
         }
         let name = |text: &str| Name::parse(text).map(|name| (name.name, name.quantisation));

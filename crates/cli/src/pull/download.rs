@@ -36,8 +36,7 @@ pub struct Patience {
 
 impl Patience {
     /// For a source without an alternative.
-    pub const USUAL: Self =
-        Self { tries: 5, pause: Duration::from_millis(500), connect: Duration::from_secs(15) };
+    pub const USUAL: Self = Self { tries: 5, pause: Duration::from_millis(500), connect: Duration::from_secs(15) };
     /// For a source with an alternative.
     pub const SHORT: Self = Self { tries: 1, pause: Duration::ZERO, connect: Duration::from_secs(3) };
 
@@ -138,10 +137,9 @@ impl<'a> Transfer<'a> {
         let name = remote.url.rsplit('/').next().unwrap_or("file");
         let bar = output::byte_bar(name, remote.size);
         let agent = patience.agent();
-        let mut transfer =
-            Self { remote, agent, path, file, hasher: Sha256::new(), have: 0, size: remote.size, bar };
-        transfer.have = std::io::copy(&mut transfer.file, &mut transfer.hasher)
-            .map_err(|error| DiskError::new(path, &error))?;
+        let mut transfer = Self { remote, agent, path, file, hasher: Sha256::new(), have: 0, size: remote.size, bar };
+        transfer.have =
+            std::io::copy(&mut transfer.file, &mut transfer.hasher).map_err(|error| DiskError::new(path, &error))?;
         if remote.size.is_some_and(|size| transfer.have > size) {
             transfer.restart()?;
         }

@@ -1,0 +1,68 @@
+//! The host as the engine's backend: a newtype, since neither crate knows the other.
+
+use lockstep_engine::{Backend, BackendError, SequenceId, StepItem, StepOutput};
+use lockstep_host::{Error, Host, Item};
+
+/// A host with the longest sequence that it may start, in tokens.
+#[derive(Debug)]
+pub struct HostBackend {
+    host: Host,
+    context: usize,
+}
+
+impl HostBackend {
+    /// Sequences of at most `context` tokens on `host`.
+    pub fn new(host: Host, context: usize) -> Self {
+        Self { host, context }
+    }
+}
+
+fn translated(error: Error) -> BackendError {
+    match error {
+        Error::Memory(capacity) => {
+            BackendError::OutOfMemory { capacity, remedy: "choose a shorter --context or fewer --max-tokens".into() }
+        }
+        other => BackendError::Failed(other.to_string()),
+    }
+}
+
+impl StepOutput for HostBackend {
+    fn logits(&self, item: usize, row: usize) -> Result<&[f32], String> {
+        self.host.logits(item, row)
+    }
+}
+
+impl Backend for HostBackend {
+    fn vocab_size(&self) -> usize {
+        self.host.vocab_size()
+    }
+
+    fn context_length(&self) -> usize {
+        self.context
+    }
+
+    fn step_tokens_max(&self) -> usize {
+        self.host.step_tokens()
+    }
+
+    fn create_sequence(&mut self, capacity: usize) -> Result<SequenceId, BackendError> {
+        self.host.create_sequence(capacity).map(SequenceId).map_err(translated)
+    }
+
+    fn release_sequence(&mut self, sequence: SequenceId) {
+        self.host.release_sequence(sequence.0);
+    }
+
+    fn truncate_sequence(&mut self, sequence: SequenceId, length: usize) {
+        self.host.truncate_sequence(sequence.0, length);
+    }
+
+    fn step(&mut self, items: &[StepItem<'_>]) -> Result<&dyn StepOutput, BackendError> {
+        let items: Vec<Item<'_>> = items
+            .iter()
+            .map(|item| Item { sequence: item.sequence.0, tokens: item.tokens, logits: item.logits })
+            .collect();
+        self.host.step(&items).map_err(translated)?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,34 @@
+//! One file a command.
+
+mod bench;
+mod cache;
+mod chat;
+mod completions;
+mod digest;
+mod info;
+mod models;
+mod perplexity;
+mod prompt;
+mod report;
+mod run;
+
+use crate::args::{Command, Evaluation};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Runs a command; its exit code where it did not fail.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => return run::run(arguments),
+        Command::Pull(arguments) => models::pull(&arguments)?,
+        Command::List => models::list()?,
+        Command::Remove { name } => models::remove(&name)?,
+        Command::Info(arguments) => info::info(&arguments)?,
+        Command::Bench(arguments) => bench::bench(&arguments)?,
+        Command::Eval { what: Evaluation::Perplexity(arguments) } => perplexity::perplexity(&arguments)?,
+        Command::Digest(arguments) => digest::digest(&arguments)?,
+        Command::Cache { what } => cache::cache(&what)?,
+        Command::Completions { shell } => completions::completions(shell)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

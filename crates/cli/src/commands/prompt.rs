@@ -1,0 +1,54 @@
+//! From messages to the tokens of a prompt.
+
+use crate::session::Session;
+use anyhow::Result;
+use lockstep_text::{ChatTemplate, EncodeOptions, Message};
+
+/// What templates that ask for today's date are told: a fixed day, so that an answer does not depend on when it is
+/// asked for.
+const DATE: &str = "26 Jul 2024";
+
+/// Turns a conversation into tokens as the model was trained to read it.
+pub enum Prompter {
+    /// Through the model's chat template.
+    Template(Box<ChatTemplate>),
+    /// The last message as it is.
+    Raw,
+}
+
+impl Prompter {
+    /// The model's template; raw where that is asked for or the model has none.
+    pub fn new(session: &Session, raw: bool) -> Result<Self> {
+        match session.tokenizer.chat_template().filter(|_| !raw) {
+            None => Ok(Self::Raw),
+            Some(source) => {
+                let text = |id: Option<u32>| id.and_then(|id| session.tokenizer.token_text(id)).unwrap_or_default();
+                let (bos, eos) = (text(session.tokenizer.bos()), text(session.tokenizer.eos()));
+                Ok(Self::Template(Box::new(ChatTemplate::new(source, bos, eos)?)))
+            }
+        }
+    }
+
+    /// Whether messages other than the last one are read.
+    pub fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw)
+    }
+
+    /// The tokens after which an answer is due.
+    pub fn tokens(&self, session: &Session, messages: &[Message]) -> Result<Vec<u32>> {
+        match self {
+            Self::Raw => Ok(raw_tokens(session, messages.last().map_or("", |message| &message.content))),
+            Self::Template(template) => {
+                let text = template.render(messages, None, true, DATE)?;
+                // The template has put the special tokens there itself.
+                let options = EncodeOptions { add_special: false, parse_special: true };
+                Ok(session.tokenizer.encode(&text, options))
+            }
+        }
+    }
+}
+
+/// A text as it is: begin token where the vocabulary asks for it, nothing in it is special.
+pub fn raw_tokens(session: &Session, text: &str) -> Vec<u32> {
+    session.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: false })
+}

@@ -1,0 +1,166 @@
+//! From a model's files to what runs: graph, packed weights, tokenizer.
+
+use crate::files::ModelFiles;
+use crate::map::Map;
+use crate::{cache, output};
+use anyhow::{Context, Result};
+use lockstep_formats::{Gguf, Tensor, safetensors};
+use lockstep_graph::Graph;
+use lockstep_host::PackedWeights;
+use lockstep_models::{Model, ModelConfig};
+use lockstep_text::Tokenizer;
+use std::path::{Path, PathBuf};
+
+/// A model that is ready for a backend. It borrows nothing from its files.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Sizes and names.
+    pub config: ModelConfig,
+    /// One step.
+    pub graph: Graph,
+    /// Its weights, mapped from the cache folder.
+    pub weights: PackedWeights,
+    /// Its vocabulary.
+    pub tokenizer: Tokenizer,
+    /// Names the program version, the arithmetic and the weights: equal fingerprints give equal bits.
+    pub fingerprint: String,
+}
+
+/// Loads a model; packs its weights where that has not been done.
+pub fn load(files: &ModelFiles) -> Result<Loaded> {
+    let shown = path_of(files).display().to_string();
+    with_contents(files, |contents| {
+        let model = contents.model()?;
+        let tokenizer = contents.tokenizer(files)?;
+        tokenizer.check_vocab_size(model.config.vocab_size)?;
+        let hash = cache::content_hash(files)?;
+        let weights = packed(&hash, &model)?;
+        let arithmetic = lockstep_arith::VERSION;
+        let fingerprint = format!("lockstep-{}-a{arithmetic}-{}", env!("CARGO_PKG_VERSION"), &hash[..12]);
+        Ok(Loaded { config: model.config, graph: model.graph, weights, tokenizer, fingerprint })
+    })
+    .with_context(|| shown)
+}
+
+fn packed(hash: &str, model: &Model<'_>) -> Result<PackedWeights> {
+    let path = cache::packed_path(hash)?;
+    if !path.exists() {
+        cache::sweep();
+    }
+    let bar = std::sync::OnceLock::new();
+    let progress = |done: usize, total: usize| {
+        bar.get_or_init(|| output::count_bar("packing weights (once)", total as u64)).set_position(done as u64);
+    };
+    let weights = PackedWeights::open_or_pack(&path, model, &progress);
+    if let Some(bar) = bar.get() {
+        bar.finish_and_clear();
+    }
+    Ok(weights?)
+}
+
+/// The path that a message about the model names.
+pub fn path_of(files: &ModelFiles) -> &Path {
+    match files {
+        ModelFiles::Gguf(path) | ModelFiles::Folder(path) => path,
+    }
+}
+
+/// A model's files, read.
+pub enum Contents<'a> {
+    /// A GGUF file.
+    Gguf(Gguf<'a>),
+    /// config.json and safetensors.
+    Folder {
+        /// config.json.
+        config: serde_json::Value,
+        /// generation_config.json, where there is one.
+        generation: Option<serde_json::Value>,
+        /// The tensors of all files.
+        tensors: Vec<Tensor<'a>>,
+    },
+}
+
+impl<'a> Contents<'a> {
+    /// The tensors, in file order.
+    pub fn tensors(&self) -> &[Tensor<'a>] {
+        match self {
+            Self::Gguf(gguf) => &gguf.tensors,
+            Self::Folder { tensors, .. } => tensors,
+        }
+    }
+
+    /// Sizes, graph and bound weights.
+    pub fn model(&self) -> Result<Model<'a>> {
+        Ok(match self {
+            Self::Gguf(gguf) => lockstep_models::from_gguf(gguf)?,
+            Self::Folder { config, generation, tensors } => {
+                lockstep_models::from_hf(config, generation.as_ref(), tensors)?
+            }
+        })
+    }
+
+    /// The vocabulary; of a folder, from the files beside the weights.
+    fn tokenizer(&self, files: &ModelFiles) -> Result<Tokenizer> {
+        match (self, files) {
+            (Self::Gguf(gguf), _) => Ok(Tokenizer::from_vocab(lockstep_models::vocab::from_gguf(gguf)?)?),
+            (Self::Folder { .. }, ModelFiles::Folder(path) | ModelFiles::Gguf(path)) => folder_tokenizer(path),
+        }
+    }
+}
+
+fn folder_tokenizer(folder: &Path) -> Result<Tokenizer> {
+    let required = folder.join("tokenizer.json");
+    let json = std::fs::read(&required)
+        .with_context(|| format!("{}: cannot be read: get it beside the weights", required.display()))?;
+    let config = optional(&folder.join("tokenizer_config.json"))?;
+    let template = optional(&folder.join("chat_template.jinja"))?;
+    let template =
+        template.map(String::from_utf8).transpose().context("chat_template.jinja: not UTF-8: get it again")?;
+    Ok(Tokenizer::from_hf(&json, config.as_deref(), template.as_deref())?)
+}
+
+/// A file that need not be there.
+fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+    }
+}
+
+/// Maps and reads a model's files for as long as `use_them` runs: what is mapped counts as memory only that long.
+pub fn with_contents<T>(files: &ModelFiles, use_them: impl FnOnce(&Contents<'_>) -> Result<T>) -> Result<T> {
+    match files {
+        ModelFiles::Gguf(path) => {
+            let map = Map::open(path)?;
+            use_them(&Contents::Gguf(Gguf::parse(&map)?))
+        }
+        ModelFiles::Folder(folder) => {
+            let config = json(&folder.join("config.json"))?.context("config.json: missing: get it again")?;
+            let generation = json(&folder.join("generation_config.json"))?;
+            let shards = shard_paths(folder)?;
+            let maps = shards.iter().map(|path| Map::open(path)).collect::<Result<Vec<_>>>()?;
+            let name = |index: usize| shards[index].file_name().unwrap_or_default().display().to_string();
+            let read = |(index, map): (usize, &Map)| safetensors::Header::parse(map).with_context(|| name(index));
+            let headers = maps.iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
+            let mut tensors = Vec::new();
+            for (index, (map, header)) in maps.iter().zip(&headers).enumerate() {
+                tensors.extend(safetensors::parse(map, header).with_context(|| name(index))?);
+            }
+            use_them(&Contents::Folder { config, generation, tensors })
+        }
+    }
+}
+
+fn json(path: &Path) -> Result<Option<serde_json::Value>> {
+    let parse = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
+    let value = optional(path)?.map(parse).transpose();
+    value.with_context(|| format!("{}: not JSON: get it again", path.display()))
+}
+
+fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
+    match optional(&folder.join("model.safetensors.index.json"))? {
+        None => Ok(vec![folder.join("model.safetensors")]),
+        Some(index) => Ok(safetensors::index_files(&index)?.iter().map(|name| folder.join(name)).collect()),
+    }
+}

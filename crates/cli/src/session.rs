@@ -1,0 +1,187 @@
+//! A model with an engine around it, as the commands use it.
+
+use crate::args::{KernelChoice, ModelArguments, SamplingArguments};
+use crate::backend::HostBackend;
+use crate::load::{Loaded, load};
+use crate::store;
+use anyhow::{Context, Result, bail};
+use lockstep_engine::{
+    Detokenizer, Engine, EngineOptions, Event, FinishReason, RequestId, SamplingParams, SystemClock, TextStream, Usage,
+};
+use lockstep_host::{Host, Options};
+use lockstep_kernels::Kernels;
+use lockstep_models::ModelConfig;
+use lockstep_text::{StreamDecoder, Tokenizer};
+
+/// Room in a step for several requests at once, whatever the prefill chunk.
+const STEP_TOKENS_MIN: usize = 64;
+
+/// What all commands but `eval` need of a model.
+pub struct Session {
+    /// Takes requests.
+    pub engine: Engine<HostBackend>,
+    /// Sizes and names.
+    pub config: ModelConfig,
+    /// The vocabulary.
+    pub tokenizer: Tokenizer,
+    /// Equal fingerprints give equal bits.
+    pub fingerprint: String,
+    /// What this run was given.
+    pub setting: Setting,
+}
+
+/// How a host was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Workers.
+    pub threads: usize,
+    /// The kernel set.
+    pub kernels: Kernels,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+}
+
+/// A backend without an engine, for callers that read all logits.
+pub struct Bare {
+    /// Computes logits.
+    pub backend: HostBackend,
+    /// Sizes and names.
+    pub config: ModelConfig,
+    /// The vocabulary.
+    pub tokenizer: Tokenizer,
+    /// Equal fingerprints give equal bits.
+    pub fingerprint: String,
+    /// What this run was given.
+    pub setting: Setting,
+}
+
+/// Loads the model and starts its workers. Steps take at least `step_tokens` tokens.
+pub fn open_bare(arguments: &ModelArguments, step_tokens: usize) -> Result<Bare> {
+    let kernels = kernels(arguments.kernels)?;
+    let Loaded { config, graph, weights, tokenizer, fingerprint } = load(&store::resolve(&arguments.model)?)?;
+    let context = context(arguments.context, config.context_length)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = arguments.threads.map_or(cores, usize::from);
+    let step_tokens = step_tokens.max(arguments.prefill_chunk as usize);
+    let host = Host::new(graph, weights, Options { threads, step_tokens, kernels })?;
+    let setting = Setting { threads, kernels, context };
+    Ok(Bare { backend: HostBackend::new(host, context), config, tokenizer, fingerprint, setting })
+}
+
+/// The same with an engine around it.
+pub fn open(arguments: &ModelArguments) -> Result<Session> {
+    let Bare { backend, config, tokenizer, fingerprint, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
+    let mut ends = config.end_tokens.clone();
+    ends.extend(tokenizer.end_of_generation_ids());
+    ends.sort_unstable();
+    ends.dedup();
+    let options = EngineOptions {
+        prefill_chunk: Some(arguments.prefill_chunk as usize),
+        end_token_ids: ends,
+        ..EngineOptions::default()
+    };
+    let text = Box::new(Text(tokenizer.clone()));
+    let engine = Engine::new(backend, options, Box::new(SystemClock::new()), text);
+    Ok(Session { engine, config, tokenizer, fingerprint, setting })
+}
+
+fn kernels(choice: KernelChoice) -> Result<Kernels> {
+    match choice {
+        KernelChoice::Auto => Ok(Kernels::detect()),
+        KernelChoice::Scalar => Ok(Kernels::scalar()),
+        KernelChoice::Avx2 => Kernels::avx2().context("this CPU has no AVX2: use --kernels auto"),
+    }
+}
+
+fn context(wanted: Option<u32>, most: usize) -> Result<usize> {
+    match wanted.map(|tokens| tokens as usize) {
+        Some(tokens) if tokens > most => bail!("--context {tokens} is above the {most} tokens of the model: lower it"),
+        wanted => Ok(wanted.unwrap_or(most)),
+    }
+}
+
+impl SamplingArguments {
+    /// The engine's form.
+    pub fn params(&self) -> SamplingParams {
+        SamplingParams {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            repetition_penalty: self.repetition_penalty,
+            logit_bias: Vec::new(),
+        }
+    }
+}
+
+/// A finished request.
+#[derive(Debug)]
+pub struct Answer {
+    /// All its text.
+    pub text: String,
+    /// Its tokens, the end token included.
+    pub token_ids: Vec<u32>,
+    /// Why it is over.
+    pub reason: FinishReason,
+    /// Counts and times.
+    pub usage: Usage,
+}
+
+impl Session {
+    /// Steps until `request` is over; each piece of its text goes to `on_text`, which can end it by returning false.
+    pub fn finish(&mut self, request: RequestId, mut on_text: impl FnMut(&str) -> Result<bool>) -> Result<Answer> {
+        let (mut text, mut token_ids) = (String::new(), Vec::new());
+        loop {
+            let events = self.engine.step()?;
+            if events.is_empty() && self.engine.is_idle() {
+                bail!("the engine lost a request: please report this");
+            }
+            let mut go_on = true;
+            for event in events {
+                match event {
+                    Event::Token { request: whose, id, text: piece, .. } if whose == request => {
+                        token_ids.push(id);
+                        text.push_str(&piece);
+                        go_on &= on_text(&piece)?;
+                    }
+                    Event::Finished { request: whose, text: piece, reason, usage } if whose == request => {
+                        text.push_str(&piece);
+                        on_text(&piece)?;
+                        if let FinishReason::Fault(why) = reason {
+                            bail!(why);
+                        }
+                        return Ok(Answer { text, token_ids, reason, usage });
+                    }
+                    _ => {}
+                }
+            }
+            if !go_on || crate::interrupt::asked() {
+                self.engine.cancel(request);
+            }
+        }
+    }
+}
+
+/// The tokenizer as the engine uses it.
+struct Text(Tokenizer);
+
+impl Detokenizer for Text {
+    fn start(&self) -> Box<dyn TextStream + Send> {
+        // An answer continues a prompt, so no space in front of it is an artefact of encoding.
+        Box::new(Stream(StreamDecoder::continuing(self.0.clone(), true)))
+    }
+}
+
+struct Stream(StreamDecoder);
+
+impl TextStream for Stream {
+    fn push(&mut self, id: u32) -> String {
+        self.0.push(id)
+    }
+
+    fn finish(&mut self) -> String {
+        self.0.finish()
+    }
+}
