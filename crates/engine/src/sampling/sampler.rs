@@ -159,49 +159,34 @@ fn shorter(a: Prefix, b: Prefix) -> Prefix {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use lockstep_arith::elementwise::exp32;
+    use lockstep_arith::sampling::{Candidates, greedy};
 
     use super::*;
 
-    /// The module's description, word by word, with a full sort.
+    /// The module's description, word by word, over the contract's own candidates.
     fn plain(sampler: &Sampler, raw: &[f32], position: usize, answered: usize) -> u32 {
         let p = &sampler.params;
         let mut logits = raw.to_vec();
         sampler.adjust(&mut logits, if answered < sampler.min_tokens { &sampler.ends } else { &[] });
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if p.temperature < TEMPERATURE_MIN {
-            return logits.iter().position(|&l| l == max).unwrap() as u32;
+        // Forty temperatures below the maximum a weight is 0, so a banned token (minus infinity) may stand there.
+        for l in &mut logits {
+            *l = l.max(max - 40.0 * p.temperature.max(1e-6));
         }
-        let inverse = 1.0 / p.temperature;
-        // Far below the range of exp32 every weight is 0.
-        let exponential = |l: f32| exp32(((l - max) * inverse).max(-1000.0));
-        let weight_of = |l: f32| (exponential(l) * 1_073_741_824.0).round_ties_even() as u64;
-        let mut order: Vec<(u64, u32)> = logits.iter().enumerate().map(|(id, &l)| (weight_of(l), id as u32)).collect();
-        order.sort_by_key(|&(w, id)| (std::cmp::Reverse(w), id));
+        if p.temperature < TEMPERATURE_MIN {
+            return greedy(&logits).unwrap();
+        }
+        let mut candidates = Candidates::new(&logits, p.temperature).unwrap();
         if p.top_k > 0 {
-            order.truncate(p.top_k as usize);
+            candidates.truncate(p.top_k as usize);
         }
         if p.top_p < 1.0 {
-            let total: u64 = order.iter().map(|&(w, _)| w).sum();
-            let mut sum = 0u64;
-            let needed = u128::from(share(p.top_p)) * u128::from(total);
-            let enough = |&(w, _): &(u64, u32)| {
-                sum += w;
-                u128::from(sum) << 32 >= needed
-            };
-            let last = order.iter().position(enough).unwrap();
-            order.truncate(last + 1);
+            let needed = (u128::from(share(p.top_p)) * u128::from(candidates.total())).div_ceil(1 << 32);
+            candidates.truncate(candidates.count_reaching(needed as u64).max(1));
         }
-        order.retain(|&(w, _)| u128::from(w) << 32 >= u128::from(share(p.min_p)) << 30);
-        let total: u64 = order.iter().map(|&(w, _)| w).sum();
-        let mut point = ((u128::from(random(sampler.seed, position as u64)) * u128::from(total)) >> 64) as u64;
-        for (w, id) in order {
-            if point < w {
-                return id;
-            }
-            point -= w;
-        }
-        unreachable!("the point lies below the total");
+        let least = (u128::from(share(p.min_p)) << 30).div_ceil(1 << 32);
+        candidates.truncate(candidates.count_at_least(least as u64));
+        candidates.draw(random(sampler.seed, position as u64)).unwrap()
     }
 
     fn logits(seed: u64, count: u64) -> Vec<f32> {
