@@ -53,12 +53,16 @@ impl ImportReport {
             least = least.min(value);
             most = most.max(value);
         }
+        let at = |value: i8| (slope * f64::from(value) + constant).abs();
+        let largest = at(least).max(at(most));
+        if largest == 0.0 {
+            return self.note_exact(GROUP);
+        }
         let product = 2.0 * slope * constant * f64::from(sum);
         let total = slope * slope * f64::from(squares) + product + constant * constant * GROUP as f64;
         // Cancellation can leave a small negative number where the true sum is about 0.
         self.squares += total.max(0.0);
-        let at = |value: i8| (slope * f64::from(value) + constant).abs();
-        self.largest = self.largest.max(at(least)).max(at(most));
+        self.largest = self.largest.max(largest);
         self.weights += GROUP as u64;
         self.groups += 1;
     }
