@@ -113,12 +113,6 @@ pub enum Switch {
     Off,
 }
 
-impl Switch {
-    pub fn is_on(self) -> bool {
-        self == Self::On
-    }
-}
-
 /// How tokens are drawn.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Sampling")]
@@ -249,7 +243,7 @@ pub struct PerplexityArguments {
     #[command(flatten)]
     pub model: ModelArguments,
     /// Tokens of a window, BOS included
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
     pub window: u32,
     /// Print one JSON object
     #[arg(long)]

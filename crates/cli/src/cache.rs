@@ -53,10 +53,10 @@ fn remembered_hash(path: &Path) -> Result<String> {
     let key = format!("{}\n{}\n{changed:?}", absolute.display(), metadata.len());
     let key = blake3::hash(key.as_bytes()).to_hex().to_string();
     let memory = folders::cache()?.join(&key).with_extension(HASH);
-    if let Ok(hash) = std::fs::read_to_string(&memory) {
-        if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Ok(hash);
-        }
+    if let Ok(hash) = std::fs::read_to_string(&memory)
+        && is_hash(&hash)
+    {
+        return Ok(hash);
     }
     let hash = file_hash(path).with_context(unreadable)?;
     // Without a time of change nothing can be remembered; where it cannot be written, packing will say so.
@@ -64,6 +64,10 @@ fn remembered_hash(path: &Path) -> Result<String> {
         let _ = remember(&memory, &hash);
     }
     Ok(hash)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Read in pieces, not mapped: the pages of the file must not count as this process's memory.
@@ -117,10 +121,9 @@ pub fn entries() -> Result<Vec<Entry>> {
 fn ours(path: &Path) -> Option<Entry> {
     let stem = path.file_stem()?.to_str()?;
     let kind = path.extension()?.to_str()?;
-    let is_hash = stem.len() == 64 && stem.bytes().all(|b| b.is_ascii_hexdigit());
     let leftover = kind.strip_prefix("tmp").is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
     let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    (is_hash && (kind == PACKED || kind == HASH || leftover)).then(|| Entry {
+    (is_hash(stem) && (kind == PACKED || kind == HASH || leftover)).then(|| Entry {
         path: path.to_owned(),
         bytes: metadata.len(),
         is_packed: kind == PACKED,

@@ -40,7 +40,7 @@ fn companion(session: &Session, index: u32, arguments: &DigestArguments) -> Requ
     let length = 1 + (index * 37) % 90;
     let length = length.min(session.setting.context as u32 / 2).max(1);
     let prompt = (0..length).map(|at| (at * 7919 + index * 104_729 + 11) % vocabulary).collect();
-    let temperature = if index % 2 == 0 { 1.0 } else { 0.0 };
+    let temperature = if index.is_multiple_of(2) { 1.0 } else { 0.0 };
     Request {
         sampling: SamplingParams { temperature, ..SamplingParams::default() },
         seed: u64::from(index),

@@ -122,7 +122,7 @@ fn as_json(
 ) -> serde_json::Value {
     let mut all = ImportReport::default();
     reports.iter().flatten().for_each(|report| all.merge(report));
-    let tensors: Vec<_> = contents.tensors().iter().zip(reports).map(|(tensor, report)| {
+    let tensors = contents.tensors().iter().zip(reports).map(|(tensor, report)| {
         json!({
             "name": tensor.name,
             "type": tensor.ty.name(),

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 /// Runs a command; its exit code where it did not fail.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Run(arguments) => return run::run(arguments),
+        Command::Run(arguments) => return run::run(&arguments),
         Command::Pull(arguments) => models::pull(&arguments)?,
         Command::List => models::list()?,
         Command::Remove { name } => models::remove(&name)?,

@@ -46,7 +46,7 @@ pub fn perplexity(arguments: &PerplexityArguments) -> Result<()> {
             "perplexity": perplexity,
             "mean_negative_log_likelihood": sum / scored as f64,
             "tokens": tokens.len(),
-            "scored_tokens": scored,
+            "scored": scored,
             "windows": windows.len(),
             "window": window,
             "system_fingerprint": bare.fingerprint,

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 const PIPE_BYTES_MAX: u64 = 64 << 20;
 
 /// Answers a prompt, or starts a chat where there is none and a terminal.
-pub fn run(arguments: RunArguments) -> Result<ExitCode> {
+pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let prompt = match &arguments.prompt {
         Some(text) if text != "-" => Some(text.clone()),
         given if given.is_some() || !std::io::stdin().is_terminal() => Some(piped()?),
@@ -33,8 +33,8 @@ pub fn run(arguments: RunArguments) -> Result<ExitCode> {
     }
     interrupt::watch();
     match prompt {
-        None => chat::chat(&mut session, &prompter, &arguments),
-        Some(prompt) => once(&mut session, &prompter, &arguments, prompt),
+        None => chat::chat(&mut session, &prompter, arguments),
+        Some(prompt) => once(&mut session, &prompter, arguments, prompt),
     }
 }
 

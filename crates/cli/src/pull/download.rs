@@ -47,7 +47,7 @@ impl Patience {
             .timeout_resolve(Some(self.connect))
             .timeout_connect(Some(self.connect))
             .timeout_recv_response(Some(Duration::from_secs(30)))
-            .timeout_recv_body(Some(Duration::from_secs(600)))
+            .timeout_recv_body(Some(Duration::from_mins(10)))
             .user_agent(concat!("lockstep/", env!("CARGO_PKG_VERSION")))
             .build()
             .into()
@@ -148,8 +148,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn is_wrong(&self) -> bool {
-        let found = self.hasher.clone().finalize();
-        let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = format!("{:x}", self.hasher.clone().finalize());
         self.remote.sha256.as_ref().is_some_and(|wanted| *wanted != found)
     }
 
@@ -172,16 +171,21 @@ impl<'a> Transfer<'a> {
                 Ok(()) => return Ok(()),
                 Err(Interrupted::Final(error)) => return Err(error),
                 Err(Interrupted::Transient(error)) => {
-                    failures = if self.have > before { 1 } else { failures + 1 };
+                    failures = if self.have > before { 0 } else { failures + 1 };
                     if failures >= patience.tries {
-                        let kept = output::bytes(self.have);
-                        return Err(error).with_context(|| {
-                            format!("{}: {kept} are kept, run the same command again to go on", self.remote.url)
-                        });
+                        return Err(error).with_context(|| self.given_up());
                     }
-                    std::thread::sleep(patience.pause * 2u32.saturating_pow(failures - 1));
+                    std::thread::sleep(patience.pause * 2u32.saturating_pow(failures));
                 }
             }
+        }
+    }
+
+    fn given_up(&self) -> String {
+        let url = &self.remote.url;
+        match self.have {
+            0 => format!("{url}: check the connection"),
+            kept => format!("{url}: {} are kept, run the same command again to go on", output::bytes(kept)),
         }
     }
 

