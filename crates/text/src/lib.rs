@@ -1,1 +1,34 @@
-//! text
+//! Text to token ids and back, and chat messages to prompts.
+//!
+//! In: a neutral vocabulary ([`VocabSpec`], filled from GGUF metadata) or the bytes of Hugging Face's
+//! `tokenizer.json`, both untrusted; text; token ids; chat messages and a Jinja template.
+//! Out: token ids equal to those of `transformers`; text piece by piece that never holds half a character; prompts.
+//! It does not know: file formats, models, backends, HTTP, the clock (the caller says what time it is).
+//!
+//! Start reading at [`Tokenizer`]: text goes through `special` (tokens that stand in the text), `normalize`, `split`
+//! (pre-tokenisation) and `bpe` (merging). `vocab` and `hf` are the two ways to make one, `stream` the way back,
+//! `chat` the templates. Merging is our own and not the `tokenizers` crate's: its table of merges alone takes longer to
+//! build than a start may take with a large vocabulary, it panics on some hostile files, and one instance cannot both
+//! parse special tokens and leave them unparsed.
+
+mod bpe;
+mod bytes;
+mod chat;
+mod check;
+mod error;
+mod hf;
+mod normalize;
+mod patterns;
+mod special;
+mod split;
+mod stream;
+mod table;
+mod tokenizer;
+mod vocab;
+
+pub use chat::{ChatTemplate, Message};
+pub use check::check;
+pub use error::Error;
+pub use stream::StreamDecoder;
+pub use tokenizer::{EncodeOptions, Tokenizer};
+pub use vocab::{TokenKind, VocabModel, VocabSpec};
