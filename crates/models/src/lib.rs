@@ -16,6 +16,7 @@ mod json;
 mod metadata;
 mod rope;
 mod tensors;
+pub mod vocab;
 pub mod weights;
 
 use lockstep_formats::{Gguf, Tensor};
@@ -100,7 +101,7 @@ pub fn from_gguf<'a>(gguf: &Gguf<'a>) -> Result<Model<'a>, Error> {
         architecture: family.gguf.to_owned(),
         name: general.string("name")?.map(str::to_owned),
         bos_token: tokenizer.token("bos_token_id")?,
-        end_tokens: tokenizer.token("eos_token_id")?.into_iter().collect(),
+        end_tokens: tokenizer.token("eos_token_id")?.into_iter().chain(tokenizer.token("eot_token_id")?).collect(),
     };
     assemble(&blueprint, about, tensors)
 }

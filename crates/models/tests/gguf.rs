@@ -5,7 +5,8 @@ mod common;
 
 use common::{Fixture, PLAIN, QUANTISED};
 use lockstep_formats::{Gguf, Tensor, Value};
-use lockstep_models::{ModelConfig, from_gguf};
+use lockstep_models::{ModelConfig, from_gguf, vocab};
+use lockstep_text::{TokenKind, Tokenizer, VocabModel};
 
 const NOT_A_MODEL: &str = "the file is damaged or not a language model; get it again or choose another";
 const WITHOUT: &str = "is not supported: choose a model without it";
@@ -314,4 +315,44 @@ fn hostile_metadata_ends_in_one_line() {
         }
     }
     assert!(refused > 300, "only {refused} were refused");
+}
+
+#[test]
+fn vocabularies_are_read() {
+    let bytes = fixture("llama2").read("model.gguf");
+    let spec = vocab::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();
+    assert!(matches!(&spec.model, VocabModel::SentencePiece { scores } if scores.len() == 288 && scores[260] == -1.0));
+    assert_eq!((spec.tokens.len(), spec.tokens[1].as_str(), spec.tokens[3].as_str()), (288, "<s>", "<0x00>"));
+    assert_eq!(spec.token_types[..4], [TokenKind::Unknown, TokenKind::Control, TokenKind::Control, TokenKind::Byte]);
+    assert_eq!((spec.bos, spec.eos, spec.unk, spec.pad), (Some(1), Some(2), Some(0), None));
+    assert!(spec.add_bos && spec.add_space_prefix && !spec.add_eos);
+    assert!(Tokenizer::from_vocab(spec).is_ok());
+
+    let bytes = fixture("smollm2").read("model.gguf");
+    let spec = vocab::from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();
+    assert!(matches!(&spec.model, VocabModel::Bpe { merges, pre } if merges[0] == "t h" && pre == "smollm"));
+    assert!(!spec.add_bos && !spec.add_space_prefix);
+    assert!(spec.chat_template.as_deref().is_some_and(|template| template.contains("<|im_start|>")));
+    assert!(Tokenizer::from_vocab(spec).is_ok());
+}
+
+#[test]
+fn vocabularies_without_their_parts_are_refused() {
+    // Lists are not copied, so these files have no tokens, merges or scores.
+    let error = |changes: &[(&str, New)]| {
+        let bytes = fixture("smollm2").read("model.gguf");
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let file = write(&gguf, &gguf.tensors, changes);
+        vocab::from_gguf(&Gguf::parse(&file).unwrap()).unwrap_err().to_string()
+    };
+    let model = "tokenizer.ggml.model";
+    assert_eq!(error(&[]), format!("tokenizer.ggml.merges: missing: {NOT_A_MODEL}"));
+    assert_eq!(error(&[(model, New::Text("llama"))]), format!("tokenizer.ggml.scores: missing: {NOT_A_MODEL}"));
+    assert_eq!(error(&[(model, New::Absent)]), format!("{model}: missing: {NOT_A_MODEL}"));
+    assert_eq!(
+        error(&[(model, New::Text("bert"))]),
+        format!("{model}: a tokenizer of kind `bert` (known: gpt2, llama) {WITHOUT}")
+    );
+    let flags = [("tokenizer.ggml.merges", New::Bools(vec![true]))];
+    assert_eq!(error(&flags), format!("tokenizer.ggml.merges: a list of 1, expected a list of strings: {NOT_A_MODEL}"));
 }
