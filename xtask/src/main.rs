@@ -1,30 +1,47 @@
-//! Development tasks: `cargo xtask ci`.
+//! Development tasks: `cargo xtask ci | peer | quality`.
+//!
+//! In: this checkout, and programs to compare with. Out: a verdict, or a table of measurements. It knows the `lockstep`
+//! binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
 #![allow(clippy::print_stdout)] // its job
 
-use std::process::{Command, ExitCode};
+mod ci;
+mod command;
+mod machine;
+mod peer;
+mod quality;
 
-/// What CI runs, in order.
-const CI: [&[&str]; 3] =
-    [&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets"], &["test", "--release"]];
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("ci") => ci(),
-        _ => {
-            println!("usage: cargo xtask ci    formatting, lints and the README's test command");
-            ExitCode::from(2)
-        }
-    }
+/// Development tasks of this repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
 }
 
-fn ci() -> ExitCode {
-    for arguments in CI {
-        println!("cargo {}", arguments.join(" "));
-        let passed = Command::new("cargo").args(arguments).status().is_ok_and(|status| status.success());
-        if !passed {
-            println!("failed: cargo {}", arguments.join(" "));
-            return ExitCode::FAILURE;
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// All that must hold before a change is kept; ends in the README's own test command
+    Ci(ci::Options),
+    /// Speed beside llama.cpp's `llama-bench`, in alternating runs
+    Peer(peer::Options),
+    /// Perplexity beside float32 and llama.cpp, over the same windows
+    Quality(quality::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Ci(options) => ci::run(&options),
+        Task::Peer(options) => peer::run(&options),
+        Task::Quality(options) => quality::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }

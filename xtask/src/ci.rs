@@ -1,0 +1,80 @@
+//! `cargo xtask ci`: all that must hold before a change is kept.
+
+use crate::command::{cargo, pass, root, shown};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Leave out the answer of the README's run command, which gets the default model from the network
+    #[arg(long)]
+    without_answer: bool,
+}
+
+/// Runs each step in order and stops at the first that fails.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let root = root()?;
+    let start = Instant::now();
+    for mut step in steps(options, &root)? {
+        println!("==> {}", shown(&step));
+        let begun = Instant::now();
+        pass(step.current_dir(&root))?;
+        println!("    {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    println!("ci: all held, {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// All in the release profile, so that procedural macros, build scripts and checked dependencies are compiled once.
+fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
+    let mut document = cargo();
+    document.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
+    document.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
+    let mut lint = cargo();
+    lint.args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let mut steps = vec![with(&["fmt", "--all", "--check"])];
+    steps.extend(python(root)?);
+    steps.extend([lint, document]);
+    if !options.without_answer {
+        steps.push(with(&["run", "--release", "--", "run", "Why is the sky blue?", "--max-tokens", "16"]));
+    }
+    // Last, and as the README has it.
+    steps.push(with(&["test", "--release"]));
+    Ok(steps)
+}
+
+fn with(arguments: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(arguments);
+    command
+}
+
+/// Reference programs need packages that CI does not install; that they parse, and what needs no package, is checked.
+fn python(root: &Path) -> Result<[Command; 2]> {
+    let mut scripts = Vec::new();
+    find_scripts(&root.join("tools"), &mut scripts)?;
+    scripts.sort();
+    let parse = "import ast, sys; [ast.parse(open(p, encoding='utf-8').read(), p) for p in sys.argv[1:]]";
+    let mut parses = Command::new("python3");
+    parses.args(["-B", "-c", parse]);
+    parses.args(scripts.iter().map(|path| path.strip_prefix(root).unwrap_or(path)));
+    let mut windows = Command::new("python3");
+    windows.args(["-B", "-m", "unittest", "discover", "tools/reference/quality"]);
+    Ok([parses, windows])
+}
+
+fn find_scripts(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let unreadable = || format!("{}: cannot be listed", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        if path.is_dir() {
+            find_scripts(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What a measurement was taken on.
+
+use std::process::Command;
+
+/// One line: date, processor, cores, load.
+pub(crate) fn describe() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let load = std::fs::read_to_string("/proc/loadavg").ok();
+    let load = load.as_deref().and_then(|text| text.split(' ').next()).unwrap_or("unknown");
+    let features = ["avx2", "avx512_vnni", "avx_vnni", "amx_int8"];
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags: Vec<&str> = field(&cpu, "flags").split(' ').filter(|flag| features.contains(flag)).collect();
+    let name = field(&cpu, "model name");
+    format!("{}, {name} ({}), {cores} cores, load {load}", date(), flags.join(" "))
+}
+
+fn field<'a>(cpu: &'a str, name: &str) -> &'a str {
+    let line = cpu.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
+    line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim())
+}
+
+fn date() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
+    output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).map_or("no date".into(), |d| d.trim().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let cpu = "model\t\t: 17\nmodel name\t: Some CPU @ 2 GHz\nflags : a avx2\n";
+        assert_eq!(field(cpu, "model name"), "Some CPU @ 2 GHz");
+        assert_eq!(field(cpu, "flags"), "a avx2");
+        assert_eq!(field(cpu, "stepping"), "unknown");
+    }
+}
