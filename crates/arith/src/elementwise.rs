@@ -31,11 +31,12 @@ pub fn exp32(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { y }
 }
 
-/// The integer in a whole number of magnitude up to 2^22: adding 1.5 * 2^23 leaves it in the low bits.
+/// The integer in a whole number of magnitude up to 2^22: adding 1.5 * 2^23 leaves it in the low bits. Any integer for
+/// other numbers, which are of no consequence to the caller.
 #[inline(always)]
 fn small_integer(n: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
-    (n + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
+    (n + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
 }
 
 /// `1 / (1 + e^-x)`.

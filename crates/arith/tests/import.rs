@@ -123,7 +123,7 @@ proptest! {
         let steps: Vec<f64> =
             values.chunks(GROUP).map(|g| g.iter().fold(0.0f64, |max, &v| max.max(f64::from(v).abs())) / 127.0).collect();
         let most = steps.iter().fold(0.0f64, |max, &d| max.max(d));
-        let j = (-64..).find(|&j| most <= limit(SourceType::F32) * 2f64.powi(j)).unwrap();
+        let j = (-64..128).find(|&j| most <= limit(SourceType::F32) * 2f64.powi(j)).unwrap();
         prop_assert_eq!(i32::from(matrix.exponent[0]), j);
         for (k, &v) in values.iter().enumerate() {
             let d = (steps[k / GROUP] / 2f64.powi(j)).ceil();
