@@ -72,7 +72,7 @@ pub fn open_bare(arguments: &ModelArguments, step_tokens: usize) -> Result<Bare>
 pub fn open(arguments: &ModelArguments) -> Result<Session> {
     let Bare { backend, config, tokenizer, fingerprint, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
     let mut ends = config.end_tokens.clone();
-    ends.extend(tokenizer.end_of_generation_ids());
+    ends.extend(tokenizer.end_of_generation());
     ends.sort_unstable();
     ends.dedup();
     let options = EngineOptions {
@@ -170,7 +170,7 @@ struct Text(Tokenizer);
 impl Detokenizer for Text {
     fn start(&self) -> Box<dyn TextStream + Send> {
         // An answer continues a prompt, so no space in front of it is an artefact of encoding.
-        Box::new(Stream(StreamDecoder::continuing(self.0.clone(), true)))
+        Box::new(Stream(StreamDecoder::new(&self.0)))
     }
 }
 

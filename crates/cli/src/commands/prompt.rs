@@ -19,7 +19,7 @@ pub enum Prompter {
 impl Prompter {
     /// The model's template; raw where that is asked for or the model has none.
     pub fn new(session: &Session, raw: bool) -> Result<Self> {
-        match session.tokenizer.chat_template().filter(|_| !raw) {
+        match session.tokenizer.chat_template_source().filter(|_| !raw) {
             None => Ok(Self::Raw),
             Some(source) => {
                 let text = |id: Option<u32>| id.and_then(|id| session.tokenizer.token_text(id)).unwrap_or_default();
