@@ -1,6 +1,8 @@
 //! Why bytes are not a model file; every message is one line that names the thing and the remedy.
 
-/// Failures of the readers.
+use std::fmt::Display;
+
+/// Failures of the readers. Text that comes from the file is escaped and cut, so that a message stays one short line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not this format, or a version of it that is not read.
@@ -24,6 +26,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A metadata value of another type than its key stands for.
+    #[error("{key}: found {found}, expected {expected}: the file is damaged, download it again or choose another")]
+    ValueType {
+        /// The metadata key.
+        key: String,
+        /// What was found.
+        found: String,
+        /// What the key stands for.
+        expected: &'static str,
+    },
     /// A tensor type that is not read.
     #[error("tensor {tensor}: type {found} is not supported: choose a file in one of {supported}")]
     TensorType {
@@ -37,7 +49,32 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn damaged(what: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Damaged { what: what.into(), problem: problem.into() }
+    pub(crate) fn damaged(what: impl Display, problem: impl Display) -> Self {
+        Self::Damaged { what: shown(what), problem: shown(problem) }
     }
+
+    pub(crate) fn truncated(what: impl Display, needed: u64, left: usize) -> Self {
+        Self::Truncated { what: shown(what), needed, left: left as u64 }
+    }
+}
+
+/// Longest text from a file that a message repeats, in characters.
+const SHOWN_MAX: usize = 200;
+
+/// Text made fit for one line: control characters escaped, long texts cut.
+pub(crate) fn shown(text: impl Display) -> String {
+    let text = text.to_string();
+    let mut line = String::new();
+    for c in text.chars().take(SHOWN_MAX) {
+        // U+2028 and U+2029 end a line too, without being control characters.
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        line.push_str("...");
+    }
+    line
 }

@@ -1,60 +1,26 @@
-//! GGUF, versions 2 and 3, little-endian.
+//! GGUF, versions 2 and 3, little-endian: a header, metadata, a table of tensors, data.
+//!
+//! Source: the specification in ggml's `docs/gguf.md`. Start reading at [`Gguf::parse`].
+
+mod tensors;
+mod types;
+mod value;
+mod writer;
+
+pub use value::{Array, Value};
+pub use writer::Writer;
 
 use crate::cursor::Cursor;
-use crate::tensor::tensor_bytes;
+use crate::error::shown;
 use crate::{Error, Tensor};
-use lockstep_arith::source::SourceType;
 use std::collections::HashSet;
 
-/// Arrays inside arrays inside arrays: no writer goes deeper.
-const DEPTH_MAX: usize = 4;
-/// Dimensions of a tensor.
-const DIMENSIONS_MAX: u32 = 4;
-
-/// A metadata value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Any unsigned integer.
-    Unsigned(u64),
-    /// Any signed integer.
-    Signed(i64),
-    /// Any float.
-    Float(f64),
-    /// True or false.
-    Bool(bool),
-    /// Text.
-    String(&'a str),
-    /// A list, read again from its bytes whenever it is iterated.
-    Array(Array<'a>),
-}
-
-/// A list of values of one type, checked when the file was parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Array<'a> {
-    kind: u32,
-    length: usize,
-    bytes: &'a [u8],
-}
-
-impl<'a> Array<'a> {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether it has no elements.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// The elements.
-    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
-        let mut cursor = Cursor::new(self.bytes);
-        let kind = self.kind;
-        // The bytes were walked once by `parse`, so reading them again does not fail.
-        (0..self.length).map_while(move |_| value(&mut cursor, kind, "array", 0).ok())
-    }
-}
+/// Far more than any file has: a few dozen are usual.
+const KEYS_MAX: u64 = 1 << 16;
+/// Where the data section and the tensors in it begin when the file does not say.
+const ALIGNMENT: u64 = 32;
+/// A wider alignment would only be a way to skip the file.
+const ALIGNMENT_MAX: u64 = 1 << 20;
 
 /// A parsed file: views of its bytes.
 #[derive(Clone, Debug)]
@@ -67,29 +33,22 @@ pub struct Gguf<'a> {
 }
 
 impl<'a> Gguf<'a> {
-    /// Reads the header and checks every count, length and offset against the bytes.
+    /// Reads everything but the weights, and checks every count, length and offset against the bytes.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new(bytes);
         if cursor.take(4, "GGUF magic")? != b"GGUF" {
             return Err(Error::Format("not a GGUF file: choose a .gguf file or a safetensors folder".into()));
         }
-        let version = cursor.u32("GGUF version")?;
-        if !(2..=3).contains(&version) {
-            let kind =
-                if version.swap_bytes() <= 3 { "big-endian GGUF".into() } else { format!("GGUF version {version}") };
-            return Err(Error::Format(format!(
-                "{kind} is not read: convert the model to little-endian GGUF version 3"
-            )));
-        }
+        let version = read_version(&mut cursor)?;
         let tensor_count = cursor.u64("tensor count")?;
         let key_count = cursor.u64("metadata count")?;
         let metadata = read_metadata(&mut cursor, key_count)?;
         let mut gguf = Self { version, metadata, tensors: Vec::new() };
-        if let Some(Value::Unsigned(parts @ 2..)) = gguf.get("split.count") {
+        if let Some(parts @ 2..) = gguf.unsigned("split.count")? {
             let message = format!("one part of a file split in {parts}: merge them first, or choose an unsplit file");
             return Err(Error::Format(message));
         }
-        gguf.tensors = read_tensors(&mut cursor, tensor_count, gguf.alignment()?, bytes)?;
+        gguf.tensors = tensors::read_tensors(&mut cursor, tensor_count, gguf.alignment()?, bytes)?;
         Ok(gguf)
     }
 
@@ -103,153 +62,79 @@ impl<'a> Gguf<'a> {
         &self.metadata
     }
 
-    fn alignment(&self) -> Result<u64, Error> {
-        match self.get("general.alignment") {
-            None => Ok(32),
-            Some(Value::Unsigned(alignment)) if alignment.is_power_of_two() && *alignment <= 1 << 20 => Ok(*alignment),
-            Some(other) => Err(Error::damaged("general.alignment", format!("{other:?} is not a power of two"))),
-        }
+    /// A whole number of at least 0, however the file stores it; `None` where the key is absent.
+    pub fn unsigned(&self, key: &str) -> Result<Option<u64>, Error> {
+        self.typed(key, "a whole number of at least 0", |value| match value {
+            Value::Unsigned(number) => Some(*number),
+            Value::Signed(number) => u64::try_from(*number).ok(),
+            _ => None,
+        })
     }
+
+    /// A float; `None` where the key is absent.
+    pub fn float(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a float", |value| if let Value::Float(number) = value { Some(*number) } else { None })
+    }
+
+    /// True or false; `None` where the key is absent.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.typed(key, "true or false", |value| if let Value::Bool(flag) = value { Some(*flag) } else { None })
+    }
+
+    /// A text; `None` where the key is absent.
+    pub fn string(&self, key: &str) -> Result<Option<&'a str>, Error> {
+        self.typed(key, "a text", |value| if let Value::String(text) = value { Some(*text) } else { None })
+    }
+
+    /// A list; `None` where the key is absent.
+    pub fn array(&self, key: &str) -> Result<Option<Array<'a>>, Error> {
+        self.typed(key, "a list", |value| if let Value::Array(array) = value { Some(array.clone()) } else { None })
+    }
+
+    fn typed<T>(
+        &self,
+        key: &str,
+        expected: &'static str,
+        read: impl Fn(&Value<'a>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let wrong = || Error::ValueType { key: shown(key), found: value.described(), expected };
+        read(value).map(Some).ok_or_else(wrong)
+    }
+
+    fn alignment(&self) -> Result<u64, Error> {
+        const KEY: &str = "general.alignment";
+        let alignment = self.unsigned(KEY)?.unwrap_or(ALIGNMENT);
+        if alignment.is_power_of_two() && alignment <= ALIGNMENT_MAX {
+            return Ok(alignment);
+        }
+        Err(Error::damaged(KEY, format!("{alignment}, expected a power of two up to {ALIGNMENT_MAX}")))
+    }
+}
+
+fn read_version(cursor: &mut Cursor<'_>) -> Result<u32, Error> {
+    let version = cursor.u32("GGUF version")?;
+    if (2..=3).contains(&version) {
+        return Ok(version);
+    }
+    let big_endian = (1..=3).contains(&version.swap_bytes());
+    let kind = if big_endian { "big-endian GGUF".into() } else { format!("GGUF version {version}") };
+    Err(Error::Format(format!("{kind} is not read: convert the model to little-endian GGUF version 3")))
 }
 
 fn read_metadata<'a>(cursor: &mut Cursor<'a>, count: u64) -> Result<Vec<(&'a str, Value<'a>)>, Error> {
+    if count > KEYS_MAX {
+        return Err(Error::damaged("metadata count", format!("{count} keys, expected at most {KEYS_MAX}")));
+    }
     let (mut metadata, mut seen) = (Vec::new(), HashSet::new());
     for index in 0..count {
-        let key = cursor.string(&format!("metadata key {index}"))?;
-        let kind = cursor.u32(key)?;
+        let key = cursor.string(format_args!("metadata key {index}"))?;
+        let what = format_args!("metadata key {key}");
+        let kind = cursor.u32(what)?;
         if !seen.insert(key) {
-            return Err(Error::damaged(format!("metadata key {key}"), "occurs twice"));
+            return Err(Error::damaged(what, "occurs twice"));
         }
-        metadata.push((key, value(cursor, kind, key, 0)?));
+        metadata.push((key, value::read_value(cursor, kind, &what, 0)?));
     }
     Ok(metadata)
-}
-
-fn value<'a>(cursor: &mut Cursor<'a>, kind: u32, key: &str, depth: usize) -> Result<Value<'a>, Error> {
-    Ok(match kind {
-        0 => Value::Unsigned(u64::from(cursor.number::<1>(key)?[0])),
-        1 => Value::Signed(i64::from(i8::from_le_bytes(cursor.number(key)?))),
-        2 => Value::Unsigned(u64::from(u16::from_le_bytes(cursor.number(key)?))),
-        3 => Value::Signed(i64::from(i16::from_le_bytes(cursor.number(key)?))),
-        4 => Value::Unsigned(u64::from(cursor.u32(key)?)),
-        5 => Value::Signed(i64::from(i32::from_le_bytes(cursor.number(key)?))),
-        6 => Value::Float(f64::from(f32::from_le_bytes(cursor.number(key)?))),
-        7 => match cursor.number::<1>(key)?[0] {
-            0 => Value::Bool(false),
-            1 => Value::Bool(true),
-            other => return Err(Error::damaged(key, format!("{other} is neither true nor false"))),
-        },
-        8 => Value::String(cursor.string(key)?),
-        9 => Value::Array(array(cursor, key, depth + 1)?),
-        10 => Value::Unsigned(cursor.u64(key)?),
-        11 => Value::Signed(i64::from_le_bytes(cursor.number(key)?)),
-        12 => Value::Float(f64::from_le_bytes(cursor.number(key)?)),
-        other => return Err(Error::damaged(key, format!("value type {other} does not exist"))),
-    })
-}
-
-fn array<'a>(cursor: &mut Cursor<'a>, key: &str, depth: usize) -> Result<Array<'a>, Error> {
-    if depth > DEPTH_MAX {
-        return Err(Error::damaged(key, "arrays are nested too deeply"));
-    }
-    let kind = cursor.u32(key)?;
-    let count = cursor.u64(key)?;
-    // Every element takes at least one byte, so the count is backed by the file before anything is walked.
-    let left = cursor.left();
-    let length = usize::try_from(count).ok().filter(|&n| n <= left);
-    let length = length.ok_or(Error::Truncated { what: key.to_owned(), needed: count, left: left as u64 })?;
-    let start = cursor.clone();
-    for _ in 0..length {
-        value(cursor, kind, key, depth)?;
-    }
-    let size = (cursor.position() - start.position()) as u64;
-    let bytes = start.clone().take(size, key)?;
-    Ok(Array { kind, length, bytes })
-}
-
-/// A tensor's header before its data is looked up.
-struct Header<'a> {
-    name: &'a str,
-    ty: SourceType,
-    shape: Vec<u64>,
-    offset: u64,
-}
-
-fn read_tensors<'a>(
-    cursor: &mut Cursor<'a>,
-    count: u64,
-    alignment: u64,
-    bytes: &'a [u8],
-) -> Result<Vec<Tensor<'a>>, Error> {
-    let (mut headers, mut seen) = (Vec::new(), HashSet::new());
-    for index in 0..count {
-        let header = read_header(cursor, index)?;
-        if !seen.insert(header.name) {
-            return Err(Error::damaged(format!("tensor {}", header.name), "occurs twice"));
-        }
-        if !header.offset.is_multiple_of(alignment) {
-            return Err(Error::damaged(format!("tensor {}", header.name), "its offset is not aligned"));
-        }
-        headers.push(header);
-    }
-    let start = (cursor.position() as u64).next_multiple_of(alignment).min(bytes.len() as u64);
-    let data = &bytes[start as usize..];
-    headers.into_iter().map(|header| locate(header, data)).collect()
-}
-
-fn read_header<'a>(cursor: &mut Cursor<'a>, index: u64) -> Result<Header<'a>, Error> {
-    let name = cursor.string(&format!("name of tensor {index}"))?;
-    let what = format!("tensor {name}");
-    let dimensions = cursor.u32(&what)?;
-    if dimensions == 0 || dimensions > DIMENSIONS_MAX {
-        return Err(Error::damaged(what, format!("{dimensions} dimensions, expected 1 to {DIMENSIONS_MAX}")));
-    }
-    let mut shape = Vec::new();
-    for _ in 0..dimensions {
-        shape.push(cursor.u64(&what)?);
-    }
-    shape.reverse();
-    let ty = tensor_type(name, cursor.u32(&what)?)?;
-    Ok(Header { name, ty, shape, offset: cursor.u64(&what)? })
-}
-
-fn locate<'a>(header: Header<'a>, data: &'a [u8]) -> Result<Tensor<'a>, Error> {
-    let Header { name, ty, shape, offset } = header;
-    let needed = tensor_bytes(name, ty, &shape)?;
-    let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..));
-    let left = rest.map_or(0, <[u8]>::len);
-    let data = rest.and_then(|rest| rest.get(..needed)).ok_or_else(|| Error::Truncated {
-        what: format!("tensor {name}"),
-        needed: needed as u64,
-        left: left as u64,
-    })?;
-    // Each extent is at most the byte count's weights, which fit a usize.
-    Ok(Tensor { name, ty, shape: shape.into_iter().map(|n| n as usize).collect(), data })
-}
-
-/// GGUF's numbers of the types that are read.
-const TYPES: [(u32, SourceType); 15] = [
-    (0, SourceType::F32),
-    (1, SourceType::F16),
-    (2, SourceType::Q4_0),
-    (3, SourceType::Q4_1),
-    (6, SourceType::Q5_0),
-    (7, SourceType::Q5_1),
-    (8, SourceType::Q8_0),
-    (10, SourceType::Q2_K),
-    (11, SourceType::Q3_K),
-    (12, SourceType::Q4_K),
-    (13, SourceType::Q5_K),
-    (14, SourceType::Q6_K),
-    (20, SourceType::Iq4Nl),
-    (30, SourceType::Bf16),
-    (39, SourceType::Mxfp4),
-];
-
-fn tensor_type(tensor: &str, number: u32) -> Result<SourceType, Error> {
-    TYPES.iter().find(|(known, _)| *known == number).map(|(_, ty)| *ty).ok_or_else(|| Error::TensorType {
-        tensor: tensor.to_owned(),
-        found: number.to_string(),
-        supported: SourceType::ALL.map(SourceType::name).join(", "),
-    })
 }
