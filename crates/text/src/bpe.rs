@@ -149,9 +149,9 @@ impl Bpe {
         }
         scratch.symbols.clear();
         if self.by_bytes {
-            self.push_bytes(word, scratch)
+            self.push_bytes(word, scratch);
         } else {
-            self.push_characters(table, word, scratch)
+            self.push_characters(table, word, scratch);
         }
         self.merge_all(table, word, scratch);
         let mut position = 0;

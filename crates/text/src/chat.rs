@@ -1,13 +1,21 @@
-use crate::Error;
+//! Chat templates: Jinja as model files carry it and `transformers` runs it, bounded in steps, depth and memory.
+
+use std::fmt::Write as _;
+
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
-use std::fmt::Write as _;
 
-/// Steps a template may take; real ones need some hundred a message.
+use crate::Error;
+use crate::error::one_line;
+
+/// Steps a template may take, where a byte that it makes counts as one: so this bounds memory too. Real ones need some
+/// hundred a message.
 const FUEL: u64 = 5_000_000;
-/// Longest prompt in bytes.
-const PROMPT_BYTES_MAX: usize = 64 << 20;
+/// More fuel for every byte of the messages: honest templates copy them a few times.
+const FUEL_PER_BYTE: u64 = 64;
+/// Bytes of a template; the largest in use have some 20 thousand.
+const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of macros and includes.
 const DEPTH_MAX: usize = 64;
 
@@ -31,17 +39,20 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// Compiles a Jinja source; `bos` and `eos` are the texts of the begin and end tokens.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self, Error> {
+        if source.len() > SOURCE_BYTES_MAX {
+            let problem = format!("{} bytes are more than a template can need; give another template", source.len());
+            return Err(Error::Template { problem });
+        }
         let mut environment = Environment::new();
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| describe(&error))?);
-        environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(DEPTH_MAX);
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
-        environment.add_template_owned("chat", source.to_owned()).map_err(|error| describe(&error))?;
+        environment.add_template_owned("chat", without_generation_marks(source)).map_err(|error| describe(&error))?;
         Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned() })
     }
 
@@ -55,7 +66,10 @@ impl ChatTemplate {
     ) -> Result<String, Error> {
         let today = date.to_owned();
         let clock = Value::from_function(move |format: String| format_date(&today, &format));
-        let template = self.environment.get_template("chat").map_err(|error| describe(&error))?;
+        let bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(FUEL + FUEL_PER_BYTE * bytes as u64));
+        let template = environment.get_template("chat").map_err(|error| describe(&error))?;
         let context = minijinja::context! {
             messages => Value::from(minijinja::value::Serde(messages)),
             tools => Value::from(minijinja::value::Serde(tools)),
@@ -65,61 +79,97 @@ impl ChatTemplate {
             eos_token => self.eos.as_str(),
             strftime_now => clock,
         };
-        let prompt = template.render(context).map_err(|error| describe(&error))?;
-        if prompt.len() > PROMPT_BYTES_MAX {
-            return Err(Error::Template {
-                problem: "the prompt is longer than 64 MiB; send fewer messages".to_owned(),
-            });
-        }
-        Ok(prompt)
+        template.render(context).map_err(|error| describe(&error))
     }
 }
 
+/// `{% generation %}` marks text for training; here it is a block that is always there.
+fn without_generation_marks(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}").filter(|&length| length >= 2) else { break };
+        let tag = &rest[start + 2..start + length];
+        plain.push_str(&rest[..start + 2]);
+        match tag.trim_matches(['-', '+']).trim() {
+            "generation" => plain.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
+            _ => plain.push_str(tag),
+        }
+        plain.push_str("%}");
+        rest = &rest[start + length + 2..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
 fn describe(error: &minijinja::Error) -> Error {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), |detail| detail.replace('\n', " "));
+    let what = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "it goes on without end or fills the memory".to_owned(),
+        (ErrorKind::InvalidOperation, Some(detail)) => one_line(detail),
+        (kind, Some(detail)) => one_line(format!("{kind}: {detail}")),
+        (kind, None) => kind.to_string(),
+    };
     let line = error.line().map_or_else(String::new, |line| format!("line {line}: "));
-    let remedy = if error.kind() == ErrorKind::OutOfFuel { " (it loops without end)" } else { "" };
-    Error::Template { problem: format!("{line}{what}{remedy}; change the messages or give another template") }
+    Error::Template { problem: format!("{line}{what}; change the messages or give another template") }
 }
 
 fn raise_exception(message: &str) -> Result<String, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.to_owned()))
 }
 
-/// JSON as Python's `json.dumps(value, ensure_ascii=False)` writes it: a space after commas and colons.
+/// JSON as Python's `json.dumps(value, ensure_ascii=False)` writes it: a space after commas and colons, no escapes that
+/// JSON does not ask for.
+#[allow(clippy::needless_pass_by_value)] // the shape that minijinja calls
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
-    // The other options of transformers' filter change nothing for what templates pass.
-    for name in ["ensure_ascii", "separators", "sort_keys"] {
-        let _: Option<Value> = options.get(name)?;
-    }
+    let separators: Option<Vec<String>> = options.get("separators")?;
+    let sort_keys: Option<bool> = options.get("sort_keys")?;
+    let ensure_ascii: Option<bool> = options.get("ensure_ascii")?;
     options.assert_all_used()?;
+    let refuse =
+        |what: &str| minijinja::Error::new(ErrorKind::InvalidOperation, format!("tojson does not know {what}"));
+    if ensure_ascii == Some(true) {
+        return Err(refuse("ensure_ascii=true"));
+    }
+    let (item, key) = match separators.as_deref() {
+        None => (", ", ": "),
+        Some([item, key]) => (item.as_str(), key.as_str()),
+        Some(_) => return Err(refuse("separators that are not two")),
+    };
     let bad = |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
-    let tree = serde_json::to_value(value).map_err(bad)?;
+    let mut tree = serde_json::to_value(value).map_err(bad)?;
+    if sort_keys == Some(true) {
+        tree.sort_all_objects();
+    }
     let mut text = Vec::new();
     if let Some(width) = indent {
         let width = vec![b' '; width.min(16)];
         let formatter = serde_json::ser::PrettyFormatter::with_indent(&width);
         tree.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter)).map_err(bad)?;
     } else {
-        tree.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PythonJson)).map_err(bad)?;
+        tree.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PythonJson { item, key }))
+            .map_err(bad)?;
     }
     Ok(Value::from_safe_string(String::from_utf8_lossy(&text).into_owned()))
 }
 
-struct PythonJson;
+struct PythonJson<'a> {
+    item: &'a str,
+    key: &'a str,
+}
 
-impl serde_json::ser::Formatter for PythonJson {
+impl serde_json::ser::Formatter for PythonJson<'_> {
     fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+        if first { Ok(()) } else { writer.write_all(self.item.as_bytes()) }
     }
 
     fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+        if first { Ok(()) } else { writer.write_all(self.item.as_bytes()) }
     }
 
     fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
+        writer.write_all(self.key.as_bytes())
     }
 }
 

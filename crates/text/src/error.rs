@@ -133,6 +133,7 @@ pub enum Error {
 }
 
 /// An outside library's message on one line of bounded length: it may quote hostile input.
+#[allow(clippy::needless_pass_by_value)] // callers give up their errors, and strings as they are
 pub(crate) fn one_line(message: impl ToString) -> String {
     let message = message.to_string();
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");

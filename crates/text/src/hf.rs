@@ -1,226 +1,127 @@
-//! Hugging Face's `tokenizer.json`, read into the same parts as a GGUF vocabulary.
+//! A tokenizer from Hugging Face's files.
 
-use crate::bpe::MergeRule;
-use crate::normalize::Normalizer;
-use crate::patterns::GPT2;
+use crate::bpe::{Bpe, MergeRule};
+use crate::bytes::byte_of_piece;
+use crate::hf_file::{HfModel, TokenizerConfig, TokenizerFile, parse};
+use crate::hf_steps::{parse_decoder, parse_ends, parse_normalizers, parse_pre_tokenizer};
 use crate::special::{AddedToken, SpecialTokens};
-use crate::split::{Behavior, Pattern, PreTokenizer, Step};
 use crate::table::TokenTable;
-use crate::tokenizer::{Ends, Marks, Pipeline, Spelling, Tokenizer};
+use crate::tokenizer::{Ends, Marks, Pipeline};
 use crate::vocab::{byte_level, sentence_piece};
-use crate::{Error, TokenKind};
-use serde_json::Value;
-
-const FILE: &str = "tokenizer.json";
+use crate::{Error, TokenKind, Tokenizer};
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` (BPE, byte-level or SentencePiece-like), with the begin and end tokens and the chat
-    /// template of `tokenizer_config.json` and `chat_template.jinja` where they are given.
+    /// Builds the tokenizer of a `tokenizer.json` (BPE, byte-level or SentencePiece-like).
+    ///
+    /// `tokenizer_config.json` names the special tokens and may hold the chat template; `chat_template_jinja` is the
+    /// template where it lies in a file of its own, and wins.
     pub fn from_hf(
         tokenizer_json: &[u8],
         tokenizer_config_json: Option<&[u8]>,
         chat_template_jinja: Option<&str>,
     ) -> Result<Self, Error> {
-        let root = parse(FILE, tokenizer_json)?;
-        let config = tokenizer_config_json.map(|bytes| parse("tokenizer_config.json", bytes)).transpose()?;
-        let config = config.unwrap_or(Value::Null);
-        let model = &root["model"];
-        // Old files have no type; BPE is the one that has merges.
-        if model["type"].as_str().unwrap_or("BPE") != "BPE" {
-            return Err(unsupported("model", &model["type"]));
-        }
-        let (texts, kinds, added) = tokens(&root)?;
-        let table = TokenTable::new(texts, kinds)?;
-        let specials = SpecialTokens::new(added)?;
-        let mut parts = Parts::default();
-        parts.read_normalizer(&root["normalizer"])?;
-        parts.read_pre_tokenizer(&root["pre_tokenizer"])?;
-        let rule = merges(&table, &model["merges"])?;
-        let flag = |name: &str| model[name].as_bool().unwrap_or(false);
-        let unk = model["unk_token"].as_str().and_then(|text| table.id(text));
-        let (bpe, spelling) = if parts.byte_level {
-            (byte_level(&table, rule, flag("ignore_merges")), Spelling::ByteLevel)
-        } else {
-            let mut bpe = sentence_piece(&table, rule, unk);
-            bpe.fuse_unk = flag("fuse_unk");
-            bpe.whole_words = flag("ignore_merges");
-            if !flag("byte_fallback") {
-                bpe.bytes = [None; 256];
-            }
-            let strip_first_space = parts.normalizers.iter().any(|step| matches!(step, Normalizer::Prepend(_)));
-            (bpe, Spelling::SentencePiece { strip_first_space })
+        let file: TokenizerFile<'_> = parse("tokenizer.json", tokenizer_json)?;
+        let config: TokenizerConfig = match tokenizer_config_json {
+            Some(bytes) => parse("tokenizer_config.json", bytes)?,
+            None => TokenizerConfig::default(),
         };
-        let around = template_ends(&root["post_processor"], &table);
-        let named = |name: &str| token_name(&config[name]).and_then(|text| table.id(text));
-        let (bos, eos) = (named("bos_token").or(around.0), named("eos_token").or(around.1));
-        let template = chat_template_jinja.or_else(|| config["chat_template"].as_str()).map(str::to_owned);
-        let pipeline = Pipeline { specials, normalizers: parts.normalizers, steps: parts.steps, bpe, spelling };
-        let marks = Marks { bos, eos, ..Marks::default() };
-        let ends = Ends { prefix: around.0.into_iter().collect(), suffix: around.1.into_iter().collect() };
+        check_model(&file.model)?;
+        let table = token_table(&file)?;
+        let (steps, by_bytes) = parse_pre_tokenizer(&file.pre_tokenizer)?;
+        let spelling = parse_decoder(&file.decoder, by_bytes)?;
+        let normalizers = parse_normalizers(&file.normalizer)?;
+        let ends = parse_ends(&file.post_processor, &table)?;
+        let bpe = merging(&file.model, &table, by_bytes)?;
+        let specials = SpecialTokens::new(added_tokens(&file))?;
+        let find = |text: Option<&str>| text.and_then(|text| table.id(text));
+        let marks = Marks { bos: find(config.bos()), eos: find(config.eos()), eot: None, pad: find(config.pad()) };
+        let ends = ends.unwrap_or_else(|| Ends {
+            prefix: marks.bos.filter(|_| config.add_bos_token == Some(true)).into_iter().collect(),
+            suffix: marks.eos.filter(|_| config.add_eos_token == Some(true)).into_iter().collect(),
+        });
+        let template = chat_template_jinja.or_else(|| config.chat_template()).map(str::to_owned);
+        let pipeline = Pipeline { specials, normalizers, steps, bpe, spelling };
         Ok(Self::assemble(table, pipeline, marks, ends, template))
     }
 }
 
-fn parse(file: &'static str, bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Json { file, problem: error.to_string() })
+fn check_model(model: &HfModel<'_>) -> Result<(), Error> {
+    let unsupported = |kind: &str| Err(Error::Unsupported { part: "model", kind: kind.to_owned() });
+    // Old files have no type; of the models only BPE has merges.
+    match model.kind.as_deref() {
+        Some("BPE") => {}
+        None if !model.merges.is_empty() => {}
+        other => return unsupported(other.unwrap_or_default()),
+    }
+    let affix = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if affix(&model.continuing_subword_prefix) || affix(&model.end_of_word_suffix) {
+        return unsupported("BPE with marks of word parts");
+    }
+    if model.dropout.is_some_and(|dropout| dropout != 0.0) {
+        return unsupported("BPE with dropout");
+    }
+    Ok(())
 }
 
-fn json_error(problem: &str) -> Error {
-    Error::Json { file: FILE, problem: problem.to_owned() }
+fn merging(model: &HfModel<'_>, table: &TokenTable, by_bytes: bool) -> Result<Bpe, Error> {
+    let rule = MergeRule::from_merges(table, model.merges.iter().map(|merge| merge.pair()))?;
+    let unk = model.unk_token.as_deref().and_then(|text| table.id(text));
+    let mut bpe = if by_bytes { byte_level(table, rule, false) } else { sentence_piece(table, rule, None) };
+    if !by_bytes && model.byte_fallback != Some(true) {
+        bpe.bytes = [None; 256];
+    }
+    bpe.whole_words = model.ignore_merges == Some(true);
+    bpe.fuse_unk = model.fuse_unk == Some(true);
+    bpe.unk = unk;
+    Ok(bpe)
 }
 
-fn unsupported(part: &'static str, kind: &Value) -> Error {
-    Error::Unsupported { part, kind: kind.as_str().map_or_else(|| kind.to_string(), str::to_owned) }
-}
-
-/// A token's name in `tokenizer_config.json`: a string, or an object with its content.
-fn token_name(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value["content"].as_str())
-}
-
-type Tokens = (Vec<String>, Vec<TokenKind>, Vec<AddedToken>);
-
-/// All tokens by id, and those that are cut out of the text. Holes become unused tokens with a name of their own.
-fn tokens(root: &Value) -> Result<Tokens, Error> {
-    let vocab = root["model"]["vocab"].as_object().ok_or_else(|| json_error("model.vocab is not an object"))?;
-    let none = Vec::new();
-    let extra = root["added_tokens"].as_array().unwrap_or(&none);
-    // Ids beyond this many would be mostly holes: the file must back what is allocated.
-    let limit = 2 * (vocab.len() + extra.len()) + 1024;
-    let mut slots: Vec<Option<(String, TokenKind)>> = Vec::new();
-    let mut put = |id: &Value, text: &str, kind: TokenKind| -> Result<u32, Error> {
-        let id = id.as_u64().ok_or_else(|| json_error("a token's id is not a whole number"))? as usize;
-        if id >= limit {
-            return Err(json_error(&format!("token id {id} lies far beyond the number of tokens")));
+/// The tokens of the model and the added ones by id. Ids that nothing claims become unused tokens.
+fn token_table(file: &TokenizerFile<'_>) -> Result<TokenTable, Error> {
+    let byte_fallback = file.model.byte_fallback == Some(true);
+    let vocab = file.model.vocab.0.iter().map(|(text, id)| {
+        let is_byte = byte_fallback && byte_of_piece(text).is_some();
+        (text.as_ref(), *id, if is_byte { TokenKind::Byte } else { TokenKind::Normal })
+    });
+    let added = file.added_tokens.iter().map(|token| {
+        let kind = if token.special { TokenKind::Control } else { TokenKind::UserDefined };
+        (token.content.as_str(), token.id, kind)
+    });
+    // The file must back what is allocated: at most as many holes as tokens, and a few.
+    let slots_max = 2 * (file.model.vocab.0.len() + file.added_tokens.len()) + 1024;
+    let mut slots: Vec<Option<(&str, TokenKind)>> = Vec::with_capacity(file.model.vocab.0.len());
+    for (text, id, kind) in vocab.chain(added) {
+        let at = id as usize;
+        if at >= slots_max {
+            return Err(Error::IdOutOfRange { field: "an id in tokenizer.json", id, tokens: slots_max });
         }
-        if id >= slots.len() {
-            slots.resize(id + 1, None);
+        if at >= slots.len() {
+            slots.resize(at + 1, None);
         }
-        match &slots[id] {
+        match slots[at] {
             Some((first, _)) if first != text => {
-                return Err(Error::DuplicateId { id: id as u32, first: first.clone(), second: text.to_owned() });
+                return Err(Error::DuplicateId { id, first: first.to_owned(), second: text.to_owned() });
             }
-            _ => slots[id] = Some((text.to_owned(), kind)),
+            _ => slots[at] = Some((text, kind)),
         }
-        Ok(id as u32)
+    }
+    let name = |(id, slot): (usize, Option<(&str, TokenKind)>)| match slot {
+        Some((text, kind)) => (text.to_owned(), kind),
+        None => (format!("[unused id {id}]"), TokenKind::Unused),
     };
-    for (text, id) in vocab {
-        let byte = crate::bytes::byte_of_piece(text).is_some() && root["model"]["byte_fallback"] == true;
-        put(id, text, if byte { TokenKind::Byte } else { TokenKind::Normal })?;
-    }
-    let mut added = Vec::new();
-    for token in extra {
-        let content = token["content"].as_str().ok_or_else(|| json_error("an added token has no content"))?;
-        for name in ["lstrip", "rstrip", "single_word"] {
-            if token[name] == true {
-                return Err(Error::Unsupported { part: "added token", kind: name.to_owned() });
-            }
-        }
-        let special = token["special"] == true;
-        let id = put(&token["id"], content, if special { TokenKind::Control } else { TokenKind::UserDefined })?;
-        added.push(AddedToken { id, content: content.to_owned(), special, ..AddedToken::default() });
-    }
-    let filled = slots.into_iter().enumerate();
-    let (texts, kinds) =
-        filled.map(|(id, slot)| slot.unwrap_or_else(|| (format!("[UNUSED_ID_{id}]"), TokenKind::Unused))).unzip();
-    Ok((texts, kinds, added))
+    let (texts, kinds) = slots.into_iter().enumerate().map(name).unzip();
+    TokenTable::new(texts, kinds)
 }
 
-fn merges(table: &TokenTable, value: &Value) -> Result<MergeRule, Error> {
-    let list = value.as_array().ok_or_else(|| json_error("model.merges is not a list"))?;
-    MergeRule::from_merges(
-        table,
-        list.iter().map(|merge| match merge {
-            Value::String(text) => text.split_once(' '),
-            pair => pair[0].as_str().zip(pair[1].as_str()),
-        }),
-    )
-}
-
-/// The tokens that a template post-processor puts around one text.
-fn template_ends(post: &Value, table: &TokenTable) -> (Option<u32>, Option<u32>) {
-    let none = Vec::new();
-    let mut steps = post["processors"].as_array().unwrap_or(&none).iter().chain([post]);
-    let Some(single) = steps.find_map(|step| step["single"].as_array()) else { return (None, None) };
-    let text = single.iter().position(|item| item.get("Sequence").is_some());
-    let id = |item: Option<&Value>| item?["SpecialToken"]["id"].as_str().and_then(|name| table.id(name));
-    match text {
-        Some(at) => (id(at.checked_sub(1).and_then(|at| single.get(at))), id(single.get(at + 1))),
-        None => (None, None),
-    }
-}
-
-#[derive(Default)]
-struct Parts {
-    normalizers: Vec<Normalizer>,
-    steps: PreTokenizer,
-    byte_level: bool,
-}
-
-impl Parts {
-    fn read_normalizer(&mut self, value: &Value) -> Result<(), Error> {
-        match value["type"].as_str() {
-            None => {}
-            Some("NFC") => self.normalizers.push(Normalizer::Nfc),
-            Some("Prepend") => self.normalizers.push(Normalizer::Prepend(text_of(&value["prepend"])?)),
-            Some("Replace") => self.normalizers.push(Normalizer::Replace {
-                from: text_of(&value["pattern"]["String"])?,
-                to: text_of(&value["content"])?,
-            }),
-            Some("Sequence") => {
-                for step in value["normalizers"].as_array().into_iter().flatten() {
-                    self.read_normalizer(step)?;
-                }
-            }
-            Some(_) => return Err(unsupported("normalizer", &value["type"])),
-        }
-        Ok(())
-    }
-
-    fn read_pre_tokenizer(&mut self, value: &Value) -> Result<(), Error> {
-        let mut steps = std::mem::take(&mut self.steps);
-        let kind = value["type"].as_str();
-        self.steps = match kind {
-            Some("ByteLevel") if value["add_prefix_space"] == true => {
-                return Err(unsupported("pre_tokenizer", &"ByteLevel with add_prefix_space".into()));
-            }
-            Some("ByteLevel") => {
-                self.byte_level = true;
-                if value["use_regex"] != false {
-                    steps.steps.push(isolated(GPT2)?);
-                }
-                steps
-            }
-            Some("Digits") if value["individual_digits"] == true => {
-                steps.steps.push(Step::Digits { individual: true });
-                steps
-            }
-            Some("Split") if value["behavior"] == "Isolated" && value["invert"] != true => {
-                steps.steps.push(isolated(&text_of(&value["pattern"]["Regex"])?)?);
-                steps
-            }
-            // Gemma's: its normaliser has left no space to split at.
-            Some("Split") if value["pattern"]["String"] == " " && self.replaces_spaces() => steps,
-            None | Some("Sequence") => steps,
-            Some(_) => return Err(unsupported("pre_tokenizer", &value["type"])),
-        };
-        if kind == Some("Sequence") {
-            for step in value["pretokenizers"].as_array().into_iter().flatten() {
-                self.read_pre_tokenizer(step)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn replaces_spaces(&self) -> bool {
-        self.normalizers.iter().any(|step| matches!(step, Normalizer::Replace { from, .. } if from == " "))
-    }
-}
-
-fn text_of(value: &Value) -> Result<String, Error> {
-    value.as_str().map(str::to_owned).ok_or_else(|| json_error("a step of the tokenizer lacks its text"))
-}
-
-fn isolated(pattern: &str) -> Result<Step, Error> {
-    Ok(Step::Split { pattern: Pattern::regex(pattern)?, behavior: Behavior::Isolated, invert: false })
+fn added_tokens(file: &TokenizerFile<'_>) -> Vec<AddedToken> {
+    let token = |token: &crate::hf_file::HfAddedToken| AddedToken {
+        id: token.id,
+        content: token.content.clone(),
+        special: token.special,
+        normalized: token.normalized,
+        lstrip: token.lstrip,
+        rstrip: token.rstrip,
+        single_word: token.single_word,
+    };
+    file.added_tokens.iter().map(token).collect()
 }

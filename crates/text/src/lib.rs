@@ -17,6 +17,8 @@ mod chat;
 mod check;
 mod error;
 mod hf;
+mod hf_file;
+mod hf_steps;
 mod normalize;
 mod patterns;
 mod special;

@@ -195,17 +195,22 @@ fn check_ids(spec: &VocabSpec) -> Result<(), Error> {
     Ok(())
 }
 
-/// Control and unknown tokens are special; user-defined ones are cut out of any text. SentencePiece's `▁` stands for
-/// the space that the text has there.
+/// Control and unknown tokens are special; user-defined ones are cut out of any text. Those with spaces are looked for
+/// twice, as `transformers` does it: with `▁` in the text as it is, and in the text that has `▁` for every space.
 fn added_tokens(spec: &VocabSpec, kinds: &[TokenKind]) -> Vec<AddedToken> {
-    let spaces = matches!(spec.model, VocabModel::SentencePiece { .. });
+    let marks_spaces = matches!(spec.model, VocabModel::SentencePiece { .. });
     let mut added = Vec::new();
-    for (id, (text, kind)) in spec.tokens.iter().zip(kinds).enumerate() {
-        if !(kind.is_special() || *kind == TokenKind::UserDefined) || text.is_empty() {
+    for (id, (text, &kind)) in spec.tokens.iter().zip(kinds).enumerate() {
+        if !(kind.is_special() || kind == TokenKind::UserDefined) {
             continue;
         }
-        let content = if spaces && *kind == TokenKind::UserDefined { text.replace('▁', " ") } else { text.clone() };
-        added.push(AddedToken { id: id as u32, content, special: kind.is_special(), ..AddedToken::default() });
+        let spaced = marks_spaces && kind == TokenKind::UserDefined && text.contains([' ', '▁']);
+        let content = if spaced { text.replace(' ', "▁") } else { text.clone() };
+        let token = AddedToken { id: id as u32, content, special: kind.is_special(), ..AddedToken::default() };
+        if spaced {
+            added.push(AddedToken { normalized: true, ..token.clone() });
+        }
+        added.push(token);
     }
     added
 }
