@@ -7,7 +7,7 @@ use crate::vector_block::VectorBlock;
 /// `2^30`: the fixed-point one of the softmax.
 const ONE: f32 = 1_073_741_824.0;
 
-/// The score of a key.
+/// `s[t]`, the score of one key: the exact `q.k` times the scale, and the soft-cap on that where the model has one.
 pub fn score(q: &VectorBlock, key: &VectorBlock, scale: f32, cap: Option<f32>) -> f32 {
     let dot: i64 = q.codes.iter().zip(&key.codes).map(|(&q, &k)| i64::from(q) * i64::from(k)).sum();
     // The product of two powers of two is exact, so its order with `scale` does not matter: one rounding.
@@ -17,6 +17,7 @@ pub fn score(q: &VectorBlock, key: &VectorBlock, scale: f32, cap: Option<f32>) -
 
 /// Softmax-weighted sum of `values`; `keys` and `values` hold the visible positions, at least one.
 pub fn attend(q: &VectorBlock, keys: &[VectorBlock], values: &[VectorBlock], scale: f32, cap: Option<f32>) -> Vec<f32> {
+    assert!(!keys.is_empty() && keys.len() == values.len(), "a position has a key and a value, and one is visible");
     let scores: Vec<f32> = keys.iter().map(|key| score(q, key, scale, cap)).collect();
     let largest = scores.iter().fold(f32::NEG_INFINITY, |max, &s| if s > max { s } else { max });
     let e: Vec<f32> = scores.iter().map(|&s| exp32(s - largest)).collect();

@@ -14,11 +14,12 @@ pub fn reciprocal_rms(x: &[f32], eps: f32) -> Result<f32, ValueFault> {
 
 /// RMS norm of one vector.
 pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Result<Vec<f32>, ValueFault> {
+    assert_eq!(x.len(), weight.len(), "a norm has a weight for each element");
     let r = reciprocal_rms(x, eps)?;
     Ok(x.iter().zip(weight).map(|(&x, &w)| (x * w) * r).collect())
 }
 
-/// RMS norm of each run of `group` elements.
+/// RMS norm of each run of `group` elements, all with the same `group` weights.
 pub fn rms_norm_groups(x: &[f32], weight: &[f32], group: usize, eps: f32) -> Result<Vec<f32>, ValueFault> {
     let mut y = Vec::with_capacity(x.len());
     for x in x.chunks(group) {
