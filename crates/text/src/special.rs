@@ -7,6 +7,7 @@ use crate::error::one_line;
 
 /// A token that is cut out of the text as a whole. The fields are those of `tokenizer.json`'s `added_tokens`.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // the file's own fields
 pub(crate) struct AddedToken {
     pub(crate) id: u32,
     pub(crate) content: String,

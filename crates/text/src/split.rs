@@ -134,7 +134,9 @@ fn run(steps: &[Step], text: &str, at_start: bool, word: &mut dyn FnMut(&str)) -
     match step {
         Step::Split { pattern, behavior, invert } => {
             let mut pieces = pattern.pieces(text)?;
-            pieces.iter_mut().for_each(|piece| piece.2 ^= invert);
+            for piece in &mut pieces {
+                piece.2 ^= invert;
+            }
             run_words(rest, text, &behavior.words(&pieces), at_start, word)
         }
         Step::Digits { individual } => {

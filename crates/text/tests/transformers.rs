@@ -5,7 +5,7 @@
 
 use flate2::read::GzDecoder;
 use lockstep_text::{EncodeOptions, StreamDecoder, TokenKind, Tokenizer, VocabModel, VocabSpec};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn load(compressed: &[u8]) -> Value {
     serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(compressed))).unwrap()
@@ -91,6 +91,53 @@ macro_rules! same_ids {
             check(stringify!($name), include_bytes!(concat!("fixtures/", stringify!($name), ".json.gz")));
         }
     )*};
+}
+
+/// The real vocabulary, whose GGUF file and tokenizer.json hold the same tokens and merges.
+#[test]
+fn smollm2() {
+    let fixture = load(include_bytes!("fixtures/smollm2.json.gz"));
+    let strings = texts(&load(include_bytes!("fixtures/strings.json.gz")));
+    let merges: Vec<String> = fixture["merges"].as_str().unwrap().lines().map(str::to_owned).collect();
+    let special = texts(&fixture["special"]);
+    // A number stands for the token that a merge makes.
+    let token = |token: &Value| match token.as_u64() {
+        Some(merge) => merges[merge as usize].replacen(' ', "", 1),
+        None => token.as_str().unwrap().to_owned(),
+    };
+    let tokens: Vec<String> = fixture["tokens"].as_array().unwrap().iter().map(token).collect();
+    assert_eq!((tokens.len(), merges.len(), special.len()), (49_152, 48_900, 17));
+    let vocab: serde_json::Map<_, _> = tokens.iter().cloned().zip((0..).map(Value::from)).collect();
+    let added = special.iter().map(|text| json!({"id": vocab[text], "content": text, "special": true}));
+    let file = json!({
+        "added_tokens": added.collect::<Vec<_>>(),
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "vocab": vocab, "merges": merges},
+    });
+    let config = br#"{"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}, "add_bos_token": false}"#;
+    let from_hf = Tokenizer::from_hf(&serde_json::to_vec(&file).unwrap(), Some(config), None).unwrap();
+    compare("SmolLM2 from HF", &from_hf, &strings, &fixture);
+    let kind = |text| if special.contains(text) { TokenKind::Control } else { TokenKind::Normal };
+    let from_gguf = Tokenizer::from_vocab(VocabSpec {
+        model: VocabModel::Bpe { merges, pre: "smollm".to_owned() },
+        token_types: tokens.iter().map(kind).collect(),
+        tokens,
+        bos: Some(1),
+        eos: Some(2),
+        eot: None,
+        unk: Some(0),
+        pad: Some(2),
+        add_bos: false,
+        add_eos: false,
+        add_space_prefix: false,
+        chat_template: None,
+    });
+    compare("SmolLM2 from GGUF", &from_gguf.unwrap(), &strings, &fixture);
+    assert_eq!((from_hf.bos(), from_hf.eos(), from_hf.end_of_generation()), (Some(1), Some(2), &[0, 2][..]));
 }
 
 same_ids!(gpt2 smollm llama3 qwen2 tekken llama metaspace gemma);
