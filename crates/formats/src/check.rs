@@ -10,9 +10,10 @@ pub fn check_gguf(bytes: &[u8]) {
         Err(error) => return check_error(&error),
     };
     check_tensors(bytes, &gguf.tensors);
-    for (key, value) in gguf.metadata() {
+    gguf.metadata().iter().for_each(|(_, value)| check_value(value));
+    // A look-up walks the keys: of very many, the first will do.
+    for (key, value) in gguf.metadata().iter().take(100) {
         assert_eq!(gguf.get(key).map(is_list), Some(is_list(value)), "a key has two values");
-        check_value(value);
         let read = [gguf.unsigned(key).err(), gguf.float(key).err(), gguf.bool(key).err(), gguf.string(key).err()];
         read.iter().flatten().for_each(check_error);
     }

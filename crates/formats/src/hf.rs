@@ -5,8 +5,9 @@
 use crate::Error;
 use serde_json::Value;
 
-/// Ten times the largest that is known. It bounds memory too: a parsed value takes up to 36 bytes for one of the file.
-const BYTES_MAX: usize = 1 << 20;
+/// Those of language models have a few thousand bytes. It bounds memory too: a parsed value takes up to 128 bytes for one
+/// of the file.
+const BYTES_MAX: usize = 256 << 10;
 
 /// The object in a configuration file. `file` is its name for messages.
 ///
