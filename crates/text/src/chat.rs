@@ -9,11 +9,15 @@ use serde::Serialize;
 use crate::Error;
 use crate::error::one_line;
 
-/// Steps a template may take, where a byte that it makes counts as one: so this bounds memory too. Real ones need some
-/// hundred a message.
-const FUEL: u64 = 5_000_000;
-/// More fuel for every byte of the messages: honest templates copy them a few times.
-const FUEL_PER_BYTE: u64 = 64;
+/// Steps a template may take. One step also pays for 64 bytes that the template makes (minijinja's rate), so this bounds
+/// its memory as well: to 32 MB. Real templates need some thousand.
+const FUEL: u64 = 500_000;
+/// More for every message.
+const FUEL_PER_MESSAGE: u64 = 1_000;
+/// More for every byte of the messages and tools, of which honest templates make a few copies.
+const FUEL_PER_BYTE: u64 = 1;
+/// Bytes that one `tojson` may write.
+const JSON_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a template; the largest in use have some 20 thousand.
 const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of macros and includes.
@@ -66,9 +70,10 @@ impl ChatTemplate {
     ) -> Result<String, Error> {
         let today = date.to_owned();
         let clock = Value::from_function(move |format: String| format_date(&today, &format));
-        let bytes: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let said: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let bytes = (said + tools.map_or(0, |tools| tools.to_string().len())) as u64;
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(FUEL + FUEL_PER_BYTE * bytes as u64));
+        environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes));
         let template = environment.get_template("chat").map_err(|error| describe(&error))?;
         let context = minijinja::context! {
             messages => Value::from(minijinja::value::Serde(messages)),
@@ -138,20 +143,51 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, minijinja::Error> {
         Some(_) => return Err(refuse("separators that are not two")),
     };
     let bad = |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
-    let mut tree = serde_json::to_value(value).map_err(bad)?;
-    if sort_keys == Some(true) {
-        tree.sort_all_objects();
-    }
-    let mut text = Vec::new();
+    let mut text = Bounded(Vec::new());
     if let Some(width) = indent {
         let width = vec![b' '; width.min(16)];
         let formatter = serde_json::ser::PrettyFormatter::with_indent(&width);
-        tree.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter)).map_err(bad)?;
+        write_json(value, sort_keys == Some(true), serde_json::Serializer::with_formatter(&mut text, formatter))
+            .map_err(bad)?;
     } else {
-        tree.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PythonJson { item, key }))
+        let formatter = PythonJson { item, key };
+        write_json(value, sort_keys == Some(true), serde_json::Serializer::with_formatter(&mut text, formatter))
             .map_err(bad)?;
     }
-    Ok(Value::from_safe_string(String::from_utf8_lossy(&text).into_owned()))
+    Ok(Value::from_safe_string(String::from_utf8_lossy(&text.0).into_owned()))
+}
+
+fn write_json<W: std::io::Write, F: serde_json::ser::Formatter>(
+    value: &Value,
+    sort_keys: bool,
+    mut serializer: serde_json::Serializer<W, F>,
+) -> Result<(), serde_json::Error> {
+    if !sort_keys {
+        return value.serialize(&mut serializer);
+    }
+    // Through bounded text: a value can be a short name for a list without end.
+    let mut text = Bounded(Vec::new());
+    serde_json::to_writer(&mut text, value)?;
+    let mut tree: serde_json::Value = serde_json::from_slice(&text.0)?;
+    tree.sort_all_objects();
+    tree.serialize(&mut serializer)
+}
+
+/// Refuses to grow beyond what `tojson` may write.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > JSON_BYTES_MAX {
+            return Err(std::io::Error::other("tojson makes more than 32 MiB"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 struct PythonJson<'a> {
