@@ -1,10 +1,11 @@
+use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use crate::{Error, TokenKind};
 
 /// Text and kind of every token, looked up by id or by text. The position in the set is the id.
 pub(crate) struct TokenTable {
-    texts: IndexSet<String>,
+    texts: IndexSet<String, RandomState>,
     kinds: Vec<TokenKind>,
     longest: usize,
 }
@@ -18,7 +19,7 @@ impl TokenTable {
         if kinds.len() != tokens.len() {
             return Err(Error::LengthMismatch { field: "token_type", found: kinds.len(), tokens: tokens.len() });
         }
-        let mut texts = IndexSet::with_capacity(tokens.len());
+        let mut texts = IndexSet::with_capacity_and_hasher(tokens.len(), RandomState::default());
         let mut longest = 0;
         for (id, text) in tokens.into_iter().enumerate() {
             longest = longest.max(text.len());
