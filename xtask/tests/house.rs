@@ -91,6 +91,30 @@ fn no_path_of_one_machine() {
     assert_none(&objections(&files(&["rs", "py", "md", "toml"]), judge));
 }
 
+/// Links between documents, relative to the one that has them.
+#[test]
+fn links_lead_somewhere() {
+    let mut documents = files(&["md"]);
+    documents.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
+    let broken = objections(&documents, |path, line| {
+        let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let mut targets = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+        let folder = root().join(path.parent().unwrap());
+        targets.find(|target| !folder.join(target).exists()).map(|target| format!("{target}: no such file"))
+    });
+    assert_none(&broken);
+}
+
+#[test]
+fn decisions_are_listed() {
+    let folder = root().join("docs/decisions");
+    let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "README.md" || list.contains(&format!("({name})")), "{name}: not in docs/decisions/README.md");
+    }
+}
+
 /// Outside kernels, unsafe code is allowed file by file; each such file is named here with what it is for.
 #[test]
 fn unsafe_code_is_where_it_is_expected() {
