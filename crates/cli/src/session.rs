@@ -68,8 +68,8 @@ pub fn open_bare(arguments: &ModelArguments, step_tokens: usize) -> Result<Bare>
     Ok(Bare { backend: HostBackend::new(host, context), config, tokenizer, fingerprint, setting })
 }
 
-/// The same with an engine around it.
-pub fn open(arguments: &ModelArguments) -> Result<Session> {
+/// The same with an engine around it, whose answers continue a text (`raw`) or are texts of their own.
+pub fn open(arguments: &ModelArguments, raw: bool) -> Result<Session> {
     let Bare { backend, config, tokenizer, fingerprint, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
     let mut ends = config.end_tokens.clone();
     ends.extend(tokenizer.end_of_generation());
@@ -80,7 +80,7 @@ pub fn open(arguments: &ModelArguments) -> Result<Session> {
         end_token_ids: ends,
         ..EngineOptions::default()
     };
-    let text = Box::new(Text(tokenizer.clone()));
+    let text = Box::new(Text { tokenizer: tokenizer.clone(), raw });
     let engine = Engine::new(backend, options, Box::new(SystemClock::new()), text);
     Ok(Session { engine, config, tokenizer, fingerprint, setting })
 }
@@ -165,12 +165,20 @@ impl Session {
 }
 
 /// The tokenizer as the engine uses it.
-struct Text(Tokenizer);
+struct Text {
+    tokenizer: Tokenizer,
+    raw: bool,
+}
 
 impl Detokenizer for Text {
     fn start(&self) -> Box<dyn TextStream + Send> {
-        // An answer continues a prompt, so no space in front of it is an artefact of encoding.
-        Box::new(Stream(StreamDecoder::new(&self.0)))
+        // Some vocabularies put a space before every text; within a text that is continued it is a real one.
+        let stream = if self.raw {
+            StreamDecoder::continuing(&self.tokenizer, true)
+        } else {
+            StreamDecoder::new(&self.tokenizer)
+        };
+        Box::new(Stream(stream))
     }
 }
 

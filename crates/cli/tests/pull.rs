@@ -146,7 +146,7 @@ fn refusals_name_the_remedy() {
         let line = if asked.path.contains("gated") { "401 Unauthorized" } else { "404 Not Found" };
         status(line)
     });
-    let mut ask = |name: &str| failure(folder.lockstep().env("HF_ENDPOINT", &server.url).args(["pull", name]), 1);
+    let ask = |name: &str| failure(folder.lockstep().env("HF_ENDPOINT", &server.url).args(["pull", name]), 1);
     assert!(ask("org/gone").contains("org/gone: HTTP 404: it does not exist: check its name"));
     assert!(ask("org/gated").contains("or set HF_TOKEN"));
     let no_server = failure(folder.lockstep().args(["pull", "org/model"]), 1);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Measures and prints.
 pub fn bench(arguments: &BenchArguments) -> Result<()> {
-    let mut session = open(&arguments.model)?;
+    let mut session = open(&arguments.model, true)?;
     let needed = u64::from(arguments.prompt_tokens) + u64::from(arguments.generate);
     if needed > session.setting.context as u64 {
         let context = session.setting.context;

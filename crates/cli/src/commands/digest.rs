@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prints the hash of the logits of every position of the prompt and of its greedy continuation.
 pub fn digest(arguments: &DigestArguments) -> Result<()> {
-    let mut session = open(&arguments.model)?;
+    let mut session = open(&arguments.model, true)?;
     let prompt = raw_tokens(&session, &arguments.prompt);
     let digest = Arc::new(Mutex::new(LogitsDigest::new()));
     let others = arguments.batch - 1;

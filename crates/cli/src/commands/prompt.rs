@@ -6,7 +6,7 @@ use lockstep_text::{ChatTemplate, EncodeOptions, Message};
 
 /// What templates that ask for today's date are told: a fixed day, so that an answer does not depend on when it is
 /// asked for.
-const DATE: &str = "26 Jul 2024";
+const DATE: &str = "2024-07-26";
 
 /// Turns a conversation into tokens as the model was trained to read it.
 pub enum Prompter {
@@ -19,14 +19,8 @@ pub enum Prompter {
 impl Prompter {
     /// The model's template; raw where that is asked for or the model has none.
     pub fn new(session: &Session, raw: bool) -> Result<Self> {
-        match session.tokenizer.chat_template_source().filter(|_| !raw) {
-            None => Ok(Self::Raw),
-            Some(source) => {
-                let text = |id: Option<u32>| id.and_then(|id| session.tokenizer.token_text(id)).unwrap_or_default();
-                let (bos, eos) = (text(session.tokenizer.bos()), text(session.tokenizer.eos()));
-                Ok(Self::Template(Box::new(ChatTemplate::new(source, bos, eos)?)))
-            }
-        }
+        let template = if raw { None } else { session.tokenizer.chat_template()? };
+        Ok(template.map_or(Self::Raw, |template| Self::Template(Box::new(template))))
     }
 
     /// Whether messages other than the last one are read.

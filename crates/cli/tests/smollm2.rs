@@ -1,0 +1,104 @@
+//! The default model, pulled as a user would pull it: one digest however it runs, the keys that scripts rely on, and a
+//! start after a kill. Scalar kernels are compared over fewer tokens, since they are slow.
+//!
+//! The model is kept in the user's own models folder; packed weights go to a folder of the test's own.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::{Folder, success};
+use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+const PROMPT: &str = "The sky is blue because the sunlight is scattered. The sky is blue because the sunlight is \
+    scattered by the air, and the air scatters blue light more than red light. Why is the sky";
+
+/// The default model's file; pulled at most once.
+fn model() -> &'static str {
+    static MODEL: OnceLock<String> = OnceLock::new();
+    MODEL.get_or_init(|| success(Command::new(env!("CARGO_BIN_EXE_lockstep")).arg("pull")).trim().to_owned())
+}
+
+/// Packed weights that the tests of this file share; the first one to come packs them.
+fn lockstep() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    command.env("LOCKSTEP_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/smollm2-cache")).stdin(Stdio::null());
+    command
+}
+
+fn digest(command: &mut Command, generate: &str, more: &[&str]) -> String {
+    command.args(["digest", "-m", model(), "--prompt", PROMPT, "--generate", generate]).args(more);
+    success(command)
+}
+
+#[test]
+fn every_way_of_running_gives_one_digest() {
+    let want = digest(&mut lockstep(), "64", &["--threads", "2"]);
+    assert_eq!(want.trim().len(), 64, "{want}");
+    for more in [
+        &["--threads", "1"][..],
+        &["--threads", "3"],
+        &["--threads", "2", "--prefill-chunk", "1"],
+        &["--threads", "2", "--prefill-chunk", "7"],
+        &["--threads", "2", "--prefill-chunk", "64"],
+        &["--threads", "2", "--prefill-chunk", "512"],
+        &["--threads", "2", "--batch", "8"],
+        &["--threads", "2", "--speculate", "off"],
+        &["--threads", "3", "--prefill-chunk", "7", "--batch", "8", "--speculate", "off"],
+    ] {
+        assert_eq!(digest(&mut lockstep(), "64", more), want, "{more:?}");
+    }
+}
+
+#[test]
+fn scalar_and_simd_kernels_give_one_digest() {
+    let want = digest(&mut lockstep(), "4", &["--kernels", "auto"]);
+    assert_eq!(digest(&mut lockstep(), "4", &["--kernels", "scalar", "--threads", "2"]), want);
+}
+
+#[test]
+fn a_start_after_a_kill_while_packing_is_clean() {
+    let folder = Folder::new("killed");
+    let want = digest(&mut lockstep(), "2", &[]);
+    let mut command = folder.lockstep();
+    command.args(["digest", "-m", model(), "--prompt", PROMPT]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // Until the temporary file of packed weights is there, or packing has just ended on a fast machine.
+    let start = Instant::now();
+    while !names(&folder).iter().any(|name| name.contains(".tmp") || name.contains(".packed")) {
+        assert!(start.elapsed() < Duration::from_secs(60), "packing never began");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(digest(&mut folder.lockstep(), "2", &[]), want, "freshly packed");
+    assert!(names(&folder).iter().all(|name| !name.contains(".tmp")), "{:?}", names(&folder));
+    assert_eq!(digest(&mut folder.lockstep(), "2", &[]), want, "from the cache");
+}
+
+fn names(folder: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join("cache")).map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    entries.into_iter().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_question_is_answered_and_a_seed_repeats() {
+    let run = |more: &[&str]| -> Value {
+        let mut command = lockstep();
+        command.args(["run", "-m", model(), "--max-tokens", "32", "--json"]).args(more);
+        serde_json::from_str(&success(command.arg("What is the capital of France?"))).unwrap()
+    };
+    let greedy = run(&["--temperature", "0"]);
+    assert!(greedy["text"].as_str().unwrap().contains("Paris"), "{greedy}");
+    assert!(greedy["prompt_tokens"].as_u64().unwrap() > 10, "the chat template adds tokens: {greedy}");
+    let quiet = run(&["--temperature", "0", "--speculate", "off", "--threads", "1", "--prefill-chunk", "5"]);
+    assert_eq!(quiet["token_ids"], greedy["token_ids"]);
+    let sampled = |more: &[&str]| run(&[&["--temperature", "1", "--top-p", "1", "--seed", "5"], more].concat());
+    let want = sampled(&[]);
+    assert_eq!(sampled(&["--speculate", "off", "--threads", "3"])["token_ids"], want["token_ids"]);
+    let stopped = run(&["--temperature", "0", "--stop", "Paris"]);
+    assert_eq!(stopped["finish_reason"], "stop");
+    assert!(!stopped["text"].as_str().unwrap().contains("Paris"), "{stopped}");
+}
