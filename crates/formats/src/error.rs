@@ -58,23 +58,25 @@ impl Error {
     }
 }
 
-/// Longest text from a file that a message repeats, in characters.
+/// Longest text from a file in a message, in characters after escaping.
 const SHOWN_MAX: usize = 200;
 
 /// Text made fit for one line: control characters escaped, long texts cut.
 pub(crate) fn shown(text: impl Display) -> String {
-    let text = text.to_string();
-    let mut line = String::new();
-    for c in text.chars().take(SHOWN_MAX) {
+    let (mut line, mut length) = (String::new(), 0);
+    for c in text.to_string().chars() {
         // U+2028 and U+2029 end a line too, without being control characters.
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        let escaped = c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        length += if escaped { c.escape_default().count() } else { 1 };
+        if length > SHOWN_MAX {
+            line.push_str("...");
+            break;
+        }
+        if escaped {
             line.extend(c.escape_default());
         } else {
             line.push(c);
         }
-    }
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        line.push_str("...");
     }
     line
 }
