@@ -12,6 +12,9 @@ const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// Patterns that are run in linear time and bounded memory, wherever they come from: a tokenizer.json writes the same ones.
+pub(crate) const KNOWN_PATTERNS: [&str; 4] = [GPT2, LLAMA3, QWEN2, TEKKEN];
+
 #[derive(Clone, Copy)]
 enum Rule {
     /// GPT-2's pattern alone.
@@ -96,6 +99,21 @@ mod tests {
             let mut joined = String::new();
             pre_tokenizer(name).unwrap().steps.split(text, true, &mut |word| joined.push_str(word)).unwrap();
             assert_eq!(joined, text, "{name}");
+        }
+    }
+
+    /// Each of these is one match of a pattern that looks back over millions of characters: within the matcher's limit.
+    #[test]
+    fn no_length_of_run_is_too_much() {
+        for (name, _) in NAMES.iter().filter(|(name, _)| ["gpt-2", "llama3", "qwen2", "tekken"].contains(name)) {
+            let steps = pre_tokenizer(name).unwrap().steps;
+            for run in [" ", "\n", "a", "A", "é", "7", "!", "\u{301}", "aB", " \t", "\r\n "] {
+                for end in ["", "x"] {
+                    let text = run.repeat(1_200_000) + end;
+                    let result = steps.split(&text, true, &mut |_| {});
+                    assert!(result.is_ok(), "{name} {run:?} {end:?}: {result:?}");
+                }
+            }
         }
     }
 

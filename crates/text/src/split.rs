@@ -2,11 +2,17 @@
 
 use crate::Error;
 use crate::error::one_line;
+use crate::patterns::KNOWN_PATTERNS;
 
 /// What separates words.
 #[derive(Debug)]
 pub(crate) enum Pattern {
     Regex(Box<fancy_regex::Regex>),
+    /// One of `KNOWN_PATTERNS`, without its look-ahead.
+    Known {
+        regex: Box<fancy_regex::Regex>,
+        keeps_line_end: bool,
+    },
     Literal(String),
 }
 
@@ -46,12 +52,22 @@ pub(crate) struct PreTokenizer {
 /// A stretch of text, and whether the pattern matched it.
 type Piece = (usize, usize, bool);
 
+/// How GPT-2's pattern and those after it end: white space up to a word, less its last character, which the word may take.
+const SPACES: &str = r"|\s+(?!\S)|\s+";
+
 impl Pattern {
+    /// A regular expression.
+    ///
+    /// Those of `KNOWN_PATTERNS` run without their look-ahead, for which a matcher must be able to go back over any length
+    /// of white space: the run is matched whole, and its last character given back afterwards.
     pub(crate) fn regex(pattern: &str) -> Result<Self, Error> {
-        let compiled = fancy_regex::RegexBuilder::new(pattern).delegate_size_limit(1 << 22).build();
-        let compiled =
-            compiled.map_err(|error| Error::BadPattern { pattern: one_line(pattern), problem: one_line(error) })?;
-        Ok(Self::Regex(Box::new(compiled)))
+        if let Some(words) = pattern.strip_suffix(SPACES).filter(|_| KNOWN_PATTERNS.contains(&pattern)) {
+            // Where line ends have an alternative of their own, white space that ends in one is its match.
+            let keeps_line_end = words.ends_with(r"|\s*[\r\n]+");
+            let regex = Box::new(compile(&format!(r"{words}|\s+"))?);
+            return Ok(Self::Known { regex, keeps_line_end });
+        }
+        Ok(Self::Regex(Box::new(compile(pattern)?)))
     }
 
     /// Matches and what lies between them, covering the text.
@@ -70,13 +86,16 @@ impl Pattern {
             Self::Regex(regex) => {
                 let mut last = 0;
                 for found in regex.find_iter(text) {
-                    let found = found.map_err(|error| Error::PatternGaveUp {
-                        pattern: one_line(regex.as_str()),
-                        at: last,
-                        problem: one_line(error),
-                    })?;
+                    let found = found.map_err(|error| gave_up(regex, last, error))?;
                     last = found.end();
                     add(found.start(), found.end());
+                }
+            }
+            Self::Known { regex, keeps_line_end } => {
+                let mut from = 0;
+                while let Some(found) = regex.find_from_pos(text, from).map_err(|error| gave_up(regex, from, error))? {
+                    from = found.start() + kept(text, found.start(), found.end(), *keeps_line_end);
+                    add(found.start(), from);
                 }
             }
         }
@@ -85,6 +104,24 @@ impl Pattern {
         }
         Ok(pieces)
     }
+}
+
+fn compile(pattern: &str) -> Result<fancy_regex::Regex, Error> {
+    let compiled = fancy_regex::RegexBuilder::new(pattern).delegate_size_limit(1 << 22).build();
+    compiled.map_err(|error| Error::BadPattern { pattern: one_line(pattern), problem: one_line(error) })
+}
+
+fn gave_up(regex: &fancy_regex::Regex, at: usize, error: fancy_regex::Error) -> Error {
+    Error::PatternGaveUp { pattern: one_line(regex.as_str()), at, problem: one_line(error) }
+}
+
+/// Bytes of a match that stay in it: all, or of several white spaces before a word all but the last.
+fn kept(text: &str, start: usize, end: usize, keeps_line_end: bool) -> usize {
+    let found = &text[start..end];
+    let last = found.chars().next_back().map_or(0, char::len_utf8);
+    let line_end = keeps_line_end && found.ends_with(['\r', '\n']);
+    let gives_back = end < text.len() && last < found.len() && !line_end && found.chars().all(char::is_whitespace);
+    if gives_back { found.len() - last } else { found.len() }
 }
 
 impl Behavior {
@@ -213,6 +250,25 @@ mod tests {
     fn digits_stand_alone_or_in_runs() {
         assert_eq!(words(vec![Step::Digits { individual: true }], "a12 ³b"), ["a", "1", "2", " ", "³", "b"]);
         assert_eq!(words(vec![Step::Digits { individual: false }], "a12 ³b"), ["a", "12", " ", "³", "b"]);
+    }
+
+    #[test]
+    fn known_patterns_cut_as_they_are_written() {
+        const PARTS: [&str; 12] = [" ", " ", "\n", "\r", "\t", "\u{3000}", "a", "B", "1", "!", "'s", "\u{301}"];
+        let mut state = 3u64;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        for written in KNOWN_PATTERNS {
+            let known = Pattern::regex(written).unwrap();
+            assert!(matches!(known, Pattern::Known { .. }), "{written}");
+            let written = Pattern::Regex(Box::new(compile(written).unwrap()));
+            for _ in 0..2_000 {
+                let text: String = (0..below(12)).map(|_| PARTS[below(PARTS.len())]).collect();
+                assert_eq!(known.pieces(&text), written.pieces(&text), "{text:?}");
+            }
+        }
     }
 
     #[test]
