@@ -54,7 +54,8 @@ fn wrong_usage_is_exit_code_2() {
 fn help_and_completions_are_complete() {
     let folder = Folder::new("help");
     let help = success(folder.lockstep().arg("--help"));
-    for word in ["run", "pull", "bench", "eval", "info", "digest", "cache", "completions", "Examples:", "LOCKSTEP_HOME"] {
+    for word in ["run", "pull", "bench", "eval", "info", "digest", "cache", "completions", "Examples:", "LOCKSTEP_HOME"]
+    {
         assert!(help.contains(word), "{word} is in the help");
     }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
@@ -221,7 +222,9 @@ fn json_has_its_keys_and_a_seed_repeats() {
         serde_json::from_str(&success(command.args(more).arg("one two three"))).unwrap()
     };
     let greedy = run(&["--temperature", "0"]);
-    for key in ["text", "token_ids", "prompt_tokens", "completion_tokens", "finish_reason", "seed", "system_fingerprint"] {
+    for key in
+        ["text", "token_ids", "prompt_tokens", "completion_tokens", "finish_reason", "seed", "system_fingerprint"]
+    {
         assert!(!greedy[key].is_null(), "{key}: {greedy}");
     }
     assert_eq!(greedy["token_ids"].as_array().unwrap().len() as u64, greedy["completion_tokens"].as_u64().unwrap());
@@ -312,7 +315,8 @@ fn info_describes_and_prints_the_graph() {
     let quantised = fixture("smollm2/model-q4_0.gguf");
     let text = success(folder.lockstep().arg("info").arg(&quantised));
     assert!(text.contains("GGUF version 3") && text.contains("family llama") && text.contains("LB4"), "{text}");
-    let json: Value = serde_json::from_str(&success(folder.lockstep().arg("info").arg(&quantised).arg("--json"))).unwrap();
+    let json: Value =
+        serde_json::from_str(&success(folder.lockstep().arg("info").arg(&quantised).arg("--json"))).unwrap();
     assert_eq!(json["model"]["family"], "llama");
     let tensors = json["tensors"].as_array().unwrap();
     assert!(tensors.iter().any(|tensor| tensor["import"]["rms_steps"].as_f64().is_some()));

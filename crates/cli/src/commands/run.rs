@@ -27,7 +27,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         bail!("--json needs a prompt: give one, or pipe it in");
     }
     let mut session = open(&arguments.model, arguments.raw)?;
-    let prompter = Prompter::new(&session, arguments.raw)?;
+    let prompter = Prompter::new(&session, arguments.raw).with_context(|| arguments.model.model.clone())?;
     if prompter.is_raw() && !arguments.raw {
         output::note("this model has no chat template: the text is continued as it is");
     }
