@@ -21,13 +21,15 @@ Ctrl-C  ends an answer";
 /// Reads a line, answers it, and so on until the end of input.
 pub fn chat(session: &mut Session, prompter: &Prompter, arguments: &RunArguments) -> Result<ExitCode> {
     let mut editor = DefaultEditor::new().context("the terminal cannot be used: give a prompt instead")?;
+    // After the editor, which takes Ctrl-C for itself when it is made.
+    interrupt::watch();
     let name = session.config.name.as_deref().unwrap_or(session.config.family);
     output::note(&format!("{} ({} tokens of context); /help lists commands", one_line(name), session.setting.context));
     let mut messages = system(arguments);
     loop {
         let line = match editor.readline("> ") {
             Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => continue,
             Err(ReadlineError::Eof) => return Ok(ExitCode::SUCCESS),
             Err(error) => return Err(error).context("the terminal cannot be read"),
         };

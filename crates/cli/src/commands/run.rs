@@ -31,7 +31,6 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if prompter.is_raw() && !arguments.raw {
         output::note("this model has no chat template: the text is continued as it is");
     }
-    interrupt::watch();
     match prompt {
         None => chat::chat(&mut session, &prompter, arguments),
         Some(prompt) => once(&mut session, &prompter, arguments, prompt),
@@ -51,6 +50,7 @@ fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, pr
     messages.push(Message { role: "user".into(), content: prompt });
     let tokens = prompter.tokens(session, &messages)?;
     let prompt_tokens = tokens.len();
+    interrupt::watch();
     let answer = answer(session, arguments, tokens, !arguments.json)?;
     let statistics = Statistics::of(&answer.usage);
     if arguments.json {
