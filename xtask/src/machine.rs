@@ -2,11 +2,25 @@
 
 use std::process::Command;
 
+/// Load average over a minute above which others take part of the time.
+const LOAD_QUIET: f64 = 0.5;
+
+/// Warns where the machine is not quiet. Programs that spin at their barriers then lose far more than others, so even
+/// ratios of alternating runs mean little.
+pub(crate) fn warn_unless_quiet() {
+    if let Some(load) = load().and_then(|load| load.parse::<f64>().ok()).filter(|load| *load > LOAD_QUIET) {
+        eprintln!("warning: load {load}: other programs are running, and speeds will not be comparable");
+    }
+}
+
+fn load() -> Option<String> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next().map(str::to_owned)
+}
+
 /// One line: date, processor, cores, load.
 pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let load = std::fs::read_to_string("/proc/loadavg").ok();
-    let load = load.as_deref().and_then(|text| text.split(' ').next()).unwrap_or("unknown");
+    let load = load().unwrap_or_else(|| "unknown".to_owned());
     let features = ["avx2", "avx512_vnni", "avx_vnni", "amx_int8"];
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags: Vec<&str> = field(&cpu, "flags").split(' ').filter(|flag| features.contains(flag)).collect();

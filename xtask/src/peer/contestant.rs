@@ -59,7 +59,7 @@ impl Contestant {
         let file = self.file.file_name().unwrap_or_default().to_string_lossy();
         match self.program {
             Program::Lockstep => format!("lockstep, {file}"),
-            Program::Llama => format!("{}, {file}", self.path.display()),
+            Program::Llama => format!("{}, {file}", build_name(&self.path)),
         }
     }
 
@@ -76,6 +76,12 @@ impl Contestant {
             }
         }
     }
+}
+
+/// The end of a path: enough to tell builds apart, and nothing of the machine.
+fn build_name(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(3)..].join("/")
 }
 
 fn lockstep_command(path: &Path, file: &Path, workload: &Workload) -> Command {
@@ -141,6 +147,12 @@ mod tests {
         assert_eq!(found, Speeds { prefill: 230.5, decode: 99.0, decode_from_empty: Some(114.0) });
         let error = parse_llama(deep, deep).unwrap_err();
         assert_eq!(error.to_string(), "no test with only n_prompt");
+    }
+
+    #[test]
+    fn builds_are_named_by_the_end_of_their_path() {
+        assert_eq!(build_name(Path::new("/a/b/build-avx2/bin/llama-bench")), "build-avx2/bin/llama-bench");
+        assert_eq!(build_name(Path::new("llama-bench")), "llama-bench");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for bench in &options.llama_bench {
         contestants.extend(files.iter().map(|file| Contestant::llama(bench.clone(), file.clone())));
     }
+    machine::warn_unless_quiet();
     let machine = machine::describe();
     let mut rounds = vec![Vec::new(); contestants.len()];
     for round in 1..=options.rounds {
