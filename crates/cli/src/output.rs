@@ -1,10 +1,12 @@
 //! Standard output and standard error: one-line errors, a quiet end where the reader has gone, progress bars.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{ErrorKind, Write};
+use lockstep_engine::SubmitError;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Prints a failure as one line with all its causes, and returns the exit code.
+/// Prints a failure as one line with all its causes, and returns the exit code: 2 for a parameter out of its range, as
+/// for one that clap refuses.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     if io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
@@ -14,7 +16,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     // Nothing is left to do if standard error is closed too.
     let _ = writeln!(std::io::stderr(), "error: {line}");
-    ExitCode::FAILURE
+    match error.downcast_ref::<SubmitError>() {
+        Some(SubmitError::Parameter { .. }) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// A warning on standard error.
@@ -27,6 +32,16 @@ pub fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Writes a model's text at once. A terminal gets no control characters but line ends and tabs: a model must not move
+/// the cursor or set the title.
+pub fn print_answer(text: &str) -> std::io::Result<()> {
+    if std::io::stdout().is_terminal() { print(&harmless(text)) } else { print(text) }
+}
+
+fn harmless(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Prints a JSON value as one line.
@@ -74,6 +89,11 @@ pub fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_is_not_controlled() {
+        assert_eq!(harmless("a\x1b[2J\u{9b}1m\tb\r\n"), "a[2J1m\tb\n");
+    }
 
     #[test]
     fn bytes_in_the_unit_that_reads_best() {

