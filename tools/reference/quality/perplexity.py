@@ -33,10 +33,13 @@ def main() -> int:
     model, bos, ids = load(options.model, options.text.read_text(encoding="utf-8"))
     windows = cut(ids, options.window, bos)
     facts = {"tokens": len(ids), "windows": len(windows), "scored": len(windows) * len(scored(options.window)), "bos": bos}
-    found = {"float32": by_transformers(model, windows)}
+    reference = by_transformers(model, windows)
     del model
+    found = {"float32": reference.perplexity()}
     if not options.without_llama:
-        found["llama.cpp"] = by_llama(options, ids, windows)
+        llama = by_llama(options, ids, windows)
+        found["llama.cpp"] = llama.perplexity()
+        facts["standard_error"] = llama.standard_error(reference)
     if options.lockstep:
         found["lockstep"] = by_lockstep(options, facts)
     return report(options, facts, found)
@@ -76,14 +79,14 @@ def bos_of(path: pathlib.Path) -> int | None:
     return None if field is None else int(field.contents())
 
 
-def by_transformers(model, windows: list[list[int]]) -> float:
+def by_transformers(model, windows: list[list[int]]) -> Mean:
     import torch
 
     mean = Mean()
     for number, window in enumerate(windows):
         progress("float32", number, windows)
         mean.add(surprises(model(torch.tensor([window])).logits[0].numpy(), window))
-    return mean.perplexity()
+    return mean
 
 
 def surprises(logits: np.ndarray, window: list[int]) -> list[float]:
@@ -95,7 +98,7 @@ def surprises(logits: np.ndarray, window: list[int]) -> list[float]:
     return (total - rows[np.arange(len(positions)), np.array(window)[positions]]).tolist()
 
 
-def by_llama(options: argparse.Namespace, ids: list[int], windows: list[list[int]]) -> float:
+def by_llama(options: argparse.Namespace, ids: list[int], windows: list[list[int]]) -> Mean:
     import llama_cpp.llama_cpp as llama
 
     quiet = llama.llama_log_callback(lambda level, text, data: None)
@@ -114,7 +117,7 @@ def by_llama(options: argparse.Namespace, ids: list[int], windows: list[list[int
     for number, window in enumerate(windows):
         progress("llama.cpp", number, windows)
         mean.add(surprises(llama_logits(llama, context, window, llama.llama_vocab_n_tokens(vocabulary)), window))
-    return mean.perplexity()
+    return mean
 
 
 def llama_ids(llama, vocabulary, text: bytes, expected: int) -> list[int]:
@@ -163,6 +166,8 @@ def report(options: argparse.Namespace, facts: dict, found: dict[str, float]) ->
               f"{options.window}, {facts['scored']} positions scored, BOS {facts['bos']}")
         for name, value in found.items():
             print(f"{name:<10} {value:10.5f} {distance[name]:+10.4%}")
+        if "standard_error" in facts:
+            print(f"standard error of llama.cpp's distance, from the positions: {facts['standard_error']:.4%}")
     if "lockstep" not in found:
         return 0
     near = abs(distance["lockstep"]) <= options.limit

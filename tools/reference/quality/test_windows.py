@@ -29,6 +29,13 @@ class Windows(unittest.TestCase):
         mean.add([math.log(8)] * 100)
         self.assertAlmostEqual(mean.perplexity(), 8, places=12)
 
+    def test_standard_error_is_of_the_paired_differences(self):
+        own, other = Mean(), Mean()
+        other.add([5.0, 1.0, 9.0, 3.0])
+        own.add([6.0, 0.0, 10.0, 2.0])
+        self.assertAlmostEqual(own.standard_error(other), math.sqrt(4 / 3 / 4), places=12)
+        self.assertEqual(other.standard_error(other), 0)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -37,3 +37,11 @@ class Mean:
 
     def perplexity(self) -> float:
         return math.exp(math.fsum(self.terms) / len(self.terms))
+
+    def standard_error(self, reference: "Mean") -> float:
+        """Of the relative distance of two perplexities over the same positions: how far another text of this length
+        would typically move it. From the differences position by position, which are nearly independent."""
+        differences = [own - other for own, other in zip(self.terms, reference.terms, strict=True)]
+        count = len(differences)
+        mean = math.fsum(differences) / count
+        return math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (count - 1) / count)
