@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 const PROMPT: &str = "The sky is blue because the sunlight is scattered. The sky is blue because the sunlight is \
     scattered by the air, and the air scatters blue light more than red light. Why is the sky";
 
+/// The digest of [`PROMPT`] and 64 tokens by version 1 of the arithmetic contract, on every machine. Another one here
+/// without a new contract version means that bits were lost.
+const DIGEST_V1: &str = "e75ea2b61afc500e2239a46d928dd0d94db55b3ec067c393ed9a65f11a165d10";
+
 /// The default model's file; pulled at most once.
 fn model() -> &'static str {
     static MODEL: OnceLock<String> = OnceLock::new();
@@ -36,7 +40,7 @@ fn digest(command: &mut Command, generate: &str, more: &[&str]) -> String {
 #[test]
 fn every_way_of_running_gives_one_digest() {
     let want = digest(&mut lockstep(), "64", &["--threads", "2"]);
-    assert_eq!(want.trim().len(), 64, "{want}");
+    assert_eq!((want.trim(), lockstep_arith::VERSION), (DIGEST_V1, 1));
     for more in [
         &["--threads", "1"][..],
         &["--threads", "3"],
@@ -68,13 +72,16 @@ fn a_start_after_a_kill_while_packing_is_clean() {
     // Until the temporary file of packed weights is there, or packing has just ended on a fast machine.
     let start = Instant::now();
     while !names(&folder).iter().any(|name| name.contains(".tmp") || name.contains(".packed")) {
-        assert!(start.elapsed() < Duration::from_secs(60), "packing never began");
+        assert!(start.elapsed() < Duration::from_mins(1), "packing never began");
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(digest(&mut folder.lockstep(), "2", &[]), want, "freshly packed");
-    assert!(names(&folder).iter().all(|name| !name.contains(".tmp")), "{:?}", names(&folder));
+    if cfg!(target_os = "linux") {
+        // Elsewhere the leftover stays until `cache clear`.
+        assert!(names(&folder).iter().all(|name| !name.contains(".tmp")), "{:?}", names(&folder));
+    }
     assert_eq!(digest(&mut folder.lockstep(), "2", &[]), want, "from the cache");
 }
 
@@ -101,4 +108,20 @@ fn a_question_is_answered_and_a_seed_repeats() {
     let stopped = run(&["--temperature", "0", "--stop", "light"]);
     assert_eq!(stopped["finish_reason"], "stop");
     assert!(!stopped["text"].as_str().unwrap().contains("light"), "{stopped}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_answer_cleanly() {
+    use std::io::Read;
+    let mut command = lockstep();
+    command.args(["run", "-m", model(), "--max-tokens", "4000", "--temperature", "0", "Write a very long story."]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 8];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.ends_with(b"\n"), "the line is ended");
+    assert!(common::errors_of(&output).lines().last().unwrap().contains("first token "), "the statistics are there");
 }
