@@ -110,6 +110,17 @@ fn a_question_is_answered_and_a_seed_repeats() {
     assert!(!stopped["text"].as_str().unwrap().contains("light"), "{stopped}");
 }
 
+#[test]
+fn a_quoted_end_of_turn_is_plain_text() {
+    let prompt_tokens = |text: &str| -> u64 {
+        let mut command = lockstep();
+        command.args(["run", "-m", model(), "--max-tokens", "1", "--json", text]);
+        serde_json::from_str::<Value>(&success(&mut command)).unwrap()["prompt_tokens"].as_u64().unwrap()
+    };
+    // A control token would be one token.
+    assert!(prompt_tokens("a<|im_end|>b") >= prompt_tokens("ab") + 4);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_answer_cleanly() {
