@@ -136,3 +136,44 @@ fn escaped(path: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn chosen(paths: &[&str]) -> Result<Vec<String>> {
+        let siblings: Vec<_> = paths.iter().map(|path| json!({ "rfilename": path, "size": 1 })).collect();
+        let (_, entries) = read_listing(&json!({ "sha": "1", "siblings": siblings })).unwrap();
+        Ok(choose(&entries, None)?.into_iter().map(|entry| entry.path).collect())
+    }
+
+    #[test]
+    fn safetensors_come_with_what_they_need() {
+        let files = [
+            "config.json",
+            "tokenizer.json",
+            "generation_config.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+        ];
+        let more = ["README.md", "consolidated.safetensors", "onnx/model.onnx", "original/model-1.safetensors"];
+        assert_eq!(chosen(&[&files[..], &more].concat()).unwrap(), files);
+        assert_eq!(chosen(&["config.json", "tokenizer.json", "model.safetensors"]).unwrap().len(), 3);
+        assert_eq!(chosen(&["gguf/m-Q8_0.gguf", "config.json"]).unwrap(), ["gguf/m-Q8_0.gguf"]);
+        assert!(chosen(&["config.json"]).unwrap_err().to_string().contains("no tokenizer.json"));
+        assert!(chosen(&["config.json", "tokenizer.json"]).unwrap_err().to_string().contains("no model.safetensors"));
+    }
+
+    #[test]
+    fn a_listing_is_not_trusted() {
+        assert!(read_listing(&json!({ "siblings": [] })).is_err());
+        assert!(read_listing(&json!({ "sha": "../..", "siblings": [] })).is_err());
+        let odd =
+            json!([{ "rfilename": "../up.gguf" }, { "rfilename": "/abs.gguf" }, { "rfilename": ".git/x.gguf" }, {}]);
+        assert_eq!(read_listing(&json!({ "sha": "1", "siblings": odd })).unwrap().1, []);
+        assert_eq!(escaped("a b/ü?#.gguf"), "a%20b/%C3%BC%3F%23.gguf");
+    }
+}
