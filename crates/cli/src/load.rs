@@ -4,7 +4,7 @@ use crate::files::ModelFiles;
 use crate::map::Map;
 use crate::{cache, output};
 use anyhow::{Context, Result};
-use lockstep_formats::{Gguf, Tensor, safetensors};
+use lockstep_formats::{Gguf, Tensor, hf, safetensors};
 use lockstep_graph::Graph;
 use lockstep_host::PackedWeights;
 use lockstep_models::{Model, ModelConfig};
@@ -153,9 +153,8 @@ pub fn with_contents<T>(files: &ModelFiles, use_them: impl FnOnce(&Contents<'_>)
 }
 
 fn json(path: &Path) -> Result<Option<serde_json::Value>> {
-    let parse = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
-    let value = optional(path)?.map(parse).transpose();
-    value.with_context(|| format!("{}: not JSON: get it again", path.display()))
+    let shown = path.display().to_string();
+    Ok(optional(path)?.map(|bytes| hf::parse_config(&shown, &bytes)).transpose()?)
 }
 
 fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {

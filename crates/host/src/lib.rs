@@ -13,7 +13,7 @@ mod store;
 mod team;
 
 pub use error::Error;
-pub use store::{PackedWeights, import_report};
+pub use store::PackedWeights;
 
 use kv::{KvCache, KvShape};
 use lockstep_arith::rotary::RotaryTable;
@@ -81,9 +81,9 @@ impl Host {
             shape,
             sequences: Vec::new(),
             rotaries,
-            rows: Vec::new(),
-            wanted: Vec::new(),
-            item_rows: Vec::new(),
+            rows: Vec::with_capacity(options.step_tokens),
+            wanted: Vec::with_capacity(options.step_tokens),
+            item_rows: Vec::with_capacity(options.step_tokens + 1),
         })
     }
 
@@ -101,6 +101,7 @@ impl Host {
     pub fn create_sequence(&mut self, capacity: usize) -> Result<u32, Error> {
         let cache = KvCache::new(self.shape, capacity.max(1)).ok_or(Error::Memory(capacity))?;
         self.extend_rotaries(cache.capacity);
+        self.buffers.reserve(cache.capacity, self.shape.head_size);
         let slot = self.sequences.iter().position(Option::is_none).unwrap_or(self.sequences.len());
         if slot == self.sequences.len() {
             self.sequences.push(None);
@@ -133,15 +134,13 @@ impl Host {
     pub fn step(&mut self, items: &[Item<'_>]) -> Result<(), Error> {
         self.collect_rows(items)?;
         self.buffers.clear_faults(self.rows.len());
-        let caches: Vec<&KvCache> =
-            items.iter().filter_map(|item| self.sequences[item.sequence as usize].as_ref()).collect();
         let step = Step {
             plan: &self.plan,
             buffers: &self.buffers,
             weights: &self.weights,
             kernels: self.options.kernels,
             rotaries: &self.rotaries,
-            caches: &caches,
+            sequences: &self.sequences,
             shape: self.shape,
             rows: &self.rows,
             wanted: &self.wanted,
@@ -161,7 +160,7 @@ impl Host {
         self.rows.clear();
         self.wanted.clear();
         self.item_rows.clear();
-        for (index, item) in items.iter().enumerate() {
+        for item in items {
             self.item_rows.push((self.wanted.len(), self.rows.len()));
             let cache = self.sequences.get(item.sequence as usize).and_then(Option::as_ref);
             let cache = cache.ok_or_else(|| Error::Unsupported(format!("no sequence {}", item.sequence)))?;
@@ -175,7 +174,7 @@ impl Host {
                 if at + item.logits >= item.tokens.len() {
                     self.wanted.push(self.rows.len());
                 }
-                self.rows.push(Row { cache: index, position: cache.length + at, token });
+                self.rows.push(Row { sequence: item.sequence as usize, position: cache.length + at, token });
             }
         }
         self.item_rows.push((self.wanted.len(), self.rows.len()));

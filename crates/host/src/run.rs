@@ -22,7 +22,7 @@ const BLOCK: usize = 8;
 /// One token of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    pub(crate) cache: usize,
+    pub(crate) sequence: usize,
     pub(crate) position: usize,
     pub(crate) token: u32,
 }
@@ -85,6 +85,11 @@ impl Buffers {
         }
     }
 
+    /// Room for sequences of `positions` tokens, so that a step allocates nothing.
+    pub(crate) fn reserve(&mut self, positions: usize, head_size: usize) {
+        self.own.all_mut().for_each(|own| own.attention.reserve(positions, head_size));
+    }
+
     /// Forgets the faults of the step before.
     pub(crate) fn clear_faults(&self, rows: usize) {
         self.faults[..rows].iter().for_each(|fault| fault.store(0, Ordering::Relaxed));
@@ -110,7 +115,7 @@ pub(crate) struct Step<'a> {
     pub(crate) weights: &'a PackedWeights,
     pub(crate) kernels: Kernels,
     pub(crate) rotaries: &'a [(RotaryPairs, RotaryTable)],
-    pub(crate) caches: &'a [&'a KvCache],
+    pub(crate) sequences: &'a [Option<KvCache>],
     pub(crate) shape: KvShape,
     pub(crate) rows: &'a [Row],
     pub(crate) wanted: &'a [usize],
@@ -383,7 +388,7 @@ impl Step<'_> {
                 self.buffers.query_exponents.write(slot..slot + 1)[0] = exponent;
                 return;
             }
-            let cache = self.caches[row.cache];
+            let Some(cache) = &self.sequences[row.sequence] else { return };
             let positions = self.positions(cache, heads.layer, head);
             let span = positions.start * size..positions.end * size;
             let at = positions.start + row.position;
@@ -411,7 +416,7 @@ impl Step<'_> {
             let kv_head = head * attend.kv_heads / attend.heads;
             for at in 0..count {
                 let row = self.rows[self.row(attend.out.rows, at)];
-                let cache = self.caches[row.cache];
+                let Some(cache) = &self.sequences[row.sequence] else { continue };
                 let positions = self.positions(cache, attend.layer, kv_head);
                 let span = positions.start * size..positions.end * size;
                 let slot = head * count + at;

@@ -19,6 +19,11 @@ impl<T> Shared<T> {
         Self(values.into_iter().map(UnsafeCell::new).collect())
     }
 
+    /// Everything, which an exclusive borrow makes safe.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(UnsafeCell::get_mut)
+    }
+
     /// A part to read.
     ///
     /// # Safety

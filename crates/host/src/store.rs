@@ -5,7 +5,7 @@
 #![allow(unsafe_code)] // one memory map
 
 use crate::Error;
-use lockstep_arith::import::{ImportReport, import};
+use lockstep_arith::import::import;
 use lockstep_arith::matrix::Format;
 use lockstep_kernels::packed::{PackedLayout, PackedMatrix, pack};
 use lockstep_models::{BoundWeight, Model, weights::dequantize};
@@ -41,10 +41,8 @@ impl PackedWeights {
         model: &Model<'_>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, Error> {
-        if path.exists() {
-            if let Ok(weights) = Self::open(path, model) {
-                return Ok(weights);
-            }
+        if let Ok(weights) = Self::open(path, model) {
+            return Ok(weights);
         }
         write_packed(path, model, progress)?;
         Self::open(path, model)
@@ -116,7 +114,9 @@ fn pack_weight(weight: &BoundWeight<'_>) -> Result<([u8; RECORD], Vec<u8>), Erro
         record[8..16].copy_from_slice(&(values.len() as u64).to_le_bytes());
         return Ok((record, values.iter().flat_map(|x| x.to_le_bytes()).collect()));
     };
-    let (matrix, _) = import_weight(weight, rows, cols)?;
+    let tensor = &weight.tensor;
+    let (matrix, _) = import(tensor.ty, rows, cols, tensor.data)
+        .map_err(|source| Error::Import { tensor: tensor.name.to_string(), source })?;
     let mut bytes = Vec::new();
     let layout = pack(&matrix, &mut bytes);
     match layout.format {
@@ -129,22 +129,6 @@ fn pack_weight(weight: &BoundWeight<'_>) -> Result<([u8; RECORD], Vec<u8>), Erro
     record[8..16].copy_from_slice(&(rows as u64).to_le_bytes());
     record[16..24].copy_from_slice(&(cols as u64).to_le_bytes());
     Ok((record, bytes))
-}
-
-fn import_weight(
-    weight: &BoundWeight<'_>,
-    rows: usize,
-    cols: usize,
-) -> Result<(lockstep_arith::matrix::BlockMatrix, ImportReport), Error> {
-    let tensor = &weight.tensor;
-    import(tensor.ty, rows, cols, tensor.data)
-        .map_err(|source| Error::Import { tensor: tensor.name.to_string(), source })
-}
-
-/// How far the import of a matrix lies from its source; `None` for a vector, which is kept as it is.
-pub fn import_report(weight: &BoundWeight<'_>) -> Result<Option<ImportReport>, Error> {
-    let [rows, cols] = weight.tensor.shape[..] else { return Ok(None) };
-    import_weight(weight, rows, cols).map(|(_, report)| Some(report))
 }
 
 /// A weight's record and bytes, once a worker has made them.

@@ -1,6 +1,7 @@
 //! The worker team: pinned threads that run one job together and meet at a barrier that spins, then sleeps.
 #![allow(unsafe_code)]
 
+use lockstep_arith::environment::rounding_environment_is_sound;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -64,6 +65,8 @@ impl Barrier {
     }
 }
 
+const UNSOUND: &str = "this thread does not round to nearest or flushes subnormals: run without what changes that";
+
 type Job = dyn Fn(usize) + Sync;
 
 struct Inner {
@@ -119,6 +122,8 @@ impl Team {
             let work = move || {
                 pin(worker, workers);
                 let _guard = AbortOnPanic;
+                // The contract's first rule; a thread that broke it would change bits without a word.
+                assert!(rounding_environment_is_sound(), "{UNSOUND}");
                 loop {
                     inner.barrier.wait();
                     if inner.stop.load(Ordering::Acquire) {
@@ -135,6 +140,9 @@ impl Team {
             threads.push(std::thread::Builder::new().name(format!("lockstep-{worker}")).spawn(work)?);
         }
         pin(0, workers);
+        if !rounding_environment_is_sound() {
+            return Err(std::io::Error::other(UNSOUND));
+        }
         Ok(Self { inner, threads })
     }
 
@@ -152,7 +160,7 @@ impl Team {
     fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
         let _guard = AbortOnPanic;
         // SAFETY: only the lifetime changes; the job outlives the second barrier, after which no worker touches it.
-        let job: *const Job = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync), *const Job>(job) };
+        let job: *const Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &Job>(job) };
         // SAFETY: every worker waits at the first barrier.
         unsafe { *self.inner.job.get() = Some(job) };
         self.inner.barrier.wait();

@@ -135,7 +135,9 @@ pub(crate) fn attend(
         }
     }
     if let Some(cap) = query.cap {
-        scores.iter_mut().for_each(|s| *s = soft_cap(*s, cap));
+        for s in scores.iter_mut() {
+            *s = soft_cap(*s, cap);
+        }
     }
     let (we, z) = softmax(scores, visible.clone(), &cache.value_exponents[start..]);
     let weights = &mut scratch.weights[..end - start];

@@ -49,7 +49,6 @@ fn source_bytes(random: &mut Random, ty: SourceType, rows: usize, cols: usize) -
                 block.copy_from_slice(&random.float().to_le_bytes());
                 &[]
             }
-            SourceType::F16 => &[0],
             SourceType::Bf16 => {
                 block.copy_from_slice(&random.float().to_le_bytes()[2..]);
                 &[]
