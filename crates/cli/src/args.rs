@@ -30,7 +30,7 @@ Environment:
 pub enum Command {
     /// Answer a prompt, or chat at a terminal
     Run(RunArguments),
-    /// Get a model: the default one, a Hugging Face repository (org/name[:QUANT]) or a file
+    /// Get a model: the default one, a Hugging Face repository (org/name or org/name:QUANT) or a file
     Pull(PullArguments),
     /// List pulled models
     List,
@@ -80,7 +80,7 @@ pub enum CacheCommand {
 /// Which model, and how it runs. None of the second kind changes a bit of the answer.
 #[derive(Clone, Debug, Args)]
 pub struct ModelArguments {
-    /// A pulled name, a file, a folder or a Hugging Face repository (org/name[:QUANT])
+    /// A pulled name, a file, a folder or a Hugging Face repository (org/name or org/name:QUANT)
     #[arg(short, long, default_value = "smollm2")]
     pub model: String,
     /// Workers [default: one a core]
@@ -173,7 +173,7 @@ pub struct RunArguments {
 
 #[derive(Debug, Args)]
 pub struct PullArguments {
-    /// `smollm2`, org/name[:QUANT], or a file or folder to keep under a name
+    /// `smollm2`, org/name or org/name:QUANT, or a file or folder to keep under a name
     #[arg(default_value = "smollm2")]
     pub model: String,
     /// Keep a file or folder under this name [default: its own name]

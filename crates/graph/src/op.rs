@@ -1,4 +1,4 @@
-//! The graph's data types. They are plain data; [`crate::Builder`] and [`crate::verify`] hold their rules.
+//! The graph's data types. They are plain data; [`crate::Builder`] and [`crate::verify()`] hold their rules.
 
 /// Index of a [`Node`] in its graph; nodes are in topological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

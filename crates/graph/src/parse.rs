@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::{Builder, Error, Graph, NodeId, Op, Rotary, RotaryPairs, WeightId};
 
-/// The graph that `text` describes. Every node obeys its own rules; call [`crate::verify`] for the rules about the
+/// The graph that `text` describes. Every node obeys its own rules; call [`crate::verify()`] for the rules about the
 /// graph as a whole.
 pub fn parse_graph(text: &str) -> Result<Graph, Error> {
     let mut parser = Parser::default();
