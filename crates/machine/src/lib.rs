@@ -1,0 +1,11 @@
+//! The machine: its description, its instruction set, and when each instruction does what.
+//!
+//! In: a name such as `lockstep1:8` or a TOML description; instructions as values, bytes or text. Out: a
+//! [`spec::MachineSpec`], encoded and printed instructions, and for each instruction the [`access::Access`]es it makes:
+//! which place it reads or writes, how many cycles after its issue. It knows no models and not how programs are made or
+//! run. Start reading at [`spec`], then [`geometry`], then [`inst`] (the one table), then [`access`].
+
+pub mod access;
+pub mod geometry;
+pub mod inst;
+pub mod spec;

@@ -1,0 +1,168 @@
+//! What a queue's text issues, and when.
+
+use lockstep_machine::access::Repeated;
+use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::{DecodeError, Inst};
+use lockstep_machine::spec::MachineSpec;
+
+use crate::program::{Block, IssueId, QueueText};
+
+/// One instruction issued at one cycle of its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// Cycle from the block's start.
+    pub cycle: u64,
+    /// Who it is.
+    pub id: IssueId,
+    /// What it is, moved on by its repetition.
+    pub what: Repeated,
+}
+
+/// A text whose issues cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Bytes that are no instruction.
+    #[error("{queue} instruction {inst}: {source}")]
+    Decode {
+        /// The queue.
+        queue: Queue,
+        /// The instruction's place.
+        inst: u32,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// A repetition of nothing, of control, or beyond a row's range.
+    #[error("{queue} instruction {inst}: repeat needs a unit's instruction before it, and counts and rows in range")]
+    Repeat {
+        /// The queue.
+        queue: Queue,
+        /// The instruction's place.
+        inst: u32,
+    },
+    /// A `nop`, `runtime_deskew` or `repeat` of no cycles.
+    #[error("{queue} instruction {inst}: takes no cycle; it must take at least one")]
+    NoCycles {
+        /// The queue.
+        queue: Queue,
+        /// The instruction's place.
+        inst: u32,
+    },
+    /// The block has more than one `notify`, or a `sync` after it, or without it.
+    #[error("{queue} instruction {inst}: a block has one notify, and each sync is issued no later than it")]
+    Barrier {
+        /// The queue.
+        queue: Queue,
+        /// The instruction's place.
+        inst: u32,
+    },
+}
+
+/// Instructions of one queue with their cycles, before repetitions are unrolled: what [`run_text`] calls back with.
+struct Walk<'a> {
+    text: &'a QueueText,
+    barrier_end: Option<u64>,
+    barrier_cycles: u64,
+}
+
+/// All issues of a block's units, sorted by cycle, then by queue. Control instructions issue nothing.
+///
+/// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
+pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
+    let barrier_end = notify_cycle(block, spec)?.map(|cycle| cycle + u64::from(spec.time.barrier_cycles));
+    let mut issues = Vec::new();
+    for text in &block.queues {
+        let walk = Walk { text, barrier_end, barrier_cycles: spec.time.barrier_cycles.into() };
+        if !walk.run(limit, &mut issues)? {
+            return Ok(None);
+        }
+    }
+    // Within a queue issues are in order already; a stable sort by cycle keeps queues in the block's order.
+    issues.sort_by_key(|issue| issue.cycle);
+    Ok(Some(issues))
+}
+
+/// The cycle of the block's `notify`, if it has one. Only control instructions may come before it.
+fn notify_cycle(block: &Block, spec: &MachineSpec) -> Result<Option<u64>, TextError> {
+    let mut found = None;
+    for text in &block.queues {
+        let Some(inst) = text.insts.iter().position(|bytes| *bytes == (Inst::Notify {}).encode()) else { continue };
+        let before = QueueText { queue: text.queue, insts: text.insts[..inst].to_vec() };
+        let walk = Walk { text: &before, barrier_end: None, barrier_cycles: spec.time.barrier_cycles.into() };
+        let cycle = walk.end()?;
+        if found.replace(cycle).is_some() {
+            return Err(TextError::Barrier { queue: text.queue, inst: inst as u32 });
+        }
+    }
+    Ok(found)
+}
+
+impl Walk<'_> {
+    /// The cycle at which the next instruction after the text would be issued.
+    fn end(&self) -> Result<u64, TextError> {
+        self.walk(&mut |_, _, _| Ok(true)).map(|(cycle, _)| cycle)
+    }
+
+    /// Adds the text's issues; `false` if that would make more than `limit`.
+    fn run(&self, limit: usize, issues: &mut Vec<Issue>) -> Result<bool, TextError> {
+        let queue = self.text.queue;
+        let mut push = |cycle, id, what| {
+            issues.push(Issue { cycle, id: IssueId { queue, ..id }, what });
+            Ok(issues.len() <= limit)
+        };
+        self.walk(&mut push).map(|(_, complete)| complete)
+    }
+
+    fn walk(
+        &self,
+        push: &mut impl FnMut(u64, IssueId, Repeated) -> Result<bool, TextError>,
+    ) -> Result<(u64, bool), TextError> {
+        let queue = self.text.queue;
+        let mut cycle = 0_u64;
+        let mut previous: Option<(u64, u32, Inst)> = None;
+        for (place, bytes) in self.text.insts.iter().enumerate() {
+            let at = place as u32;
+            let inst = Inst::decode(*bytes).map_err(|source| TextError::Decode { queue, inst: at, source })?;
+            let decoded = previous.take();
+            match inst {
+                Inst::Nop { cycles } | Inst::RuntimeDeskew { cycles } => {
+                    if cycles.get() == 0 {
+                        return Err(TextError::NoCycles { queue, inst: at });
+                    }
+                    cycle += u64::from(cycles.get());
+                }
+                Inst::Sync {} | Inst::Notify {} => {
+                    let end = match (self.barrier_end, inst) {
+                        (Some(end), _) if cycle + self.barrier_cycles <= end => end,
+                        _ => return Err(TextError::Barrier { queue, inst: at }),
+                    };
+                    cycle = end;
+                }
+                Inst::Repeat { count, every, word_stride, row_stride } => {
+                    let (start, of, repeated) = decoded.ok_or(TextError::Repeat { queue, inst: at })?;
+                    if count.get() == 0 || every.get() == 0 {
+                        return Err(TextError::NoCycles { queue, inst: at });
+                    }
+                    for issue in 1..=count.get() {
+                        let what = repeated
+                            .repeated(issue, word_stride, row_stride)
+                            .ok_or(TextError::Repeat { queue, inst: at })?;
+                        cycle = start + u64::from(issue) * u64::from(every.get());
+                        if !push(cycle, IssueId { queue, inst: of, issue }, what)? {
+                            return Ok((cycle, false));
+                        }
+                    }
+                    cycle += 1;
+                }
+                Inst::Fetch { .. } | Inst::Deskew {} | Inst::Transmit {} => cycle += 1,
+                _ => {
+                    if !push(cycle, IssueId { queue, inst: at, issue: 0 }, inst.into())? {
+                        return Ok((cycle, false));
+                    }
+                    previous = Some((cycle, at, inst));
+                    cycle += 1;
+                }
+            }
+        }
+        Ok((cycle, true))
+    }
+}

@@ -1,0 +1,12 @@
+//! Compiled programs: what they hold, how they are written to files and text, and the verifier that trusts nobody.
+//!
+//! In: instructions placed on queues and cycles (by hand, by an assembler text, by a compiler). Out: a [`Program`] with
+//! memory images, bindings, blocks, instances, flow edges and predicted cycles; its file and text forms; and the list of
+//! all its violations. It knows no graphs, not how a program was scheduled, and not how it is run. Start reading at
+//! [`program`], then [`issues`] (what a queue's text issues when).
+
+pub mod builder;
+pub mod issues;
+pub mod program;
+
+pub use program::Program;
