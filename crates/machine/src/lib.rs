@@ -6,6 +6,8 @@
 //! run. Start reading at [`spec`], then [`geometry`], then [`inst`] (the one table), then [`access`].
 
 pub mod access;
+pub mod description;
 pub mod geometry;
 pub mod inst;
+pub mod keys;
 pub mod spec;

@@ -3,8 +3,9 @@
 use crate::geometry::Hemisphere;
 
 /// How instructions reach their queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InstructionSupply {
+    #[default]
     /// Each queue reads its own text, one instruction a cycle; the text is charged to the text slices.
     Resident,
     /// Text arrives in granules that `ifetch` takes from a stream; a queue that runs dry is a fault.
@@ -12,8 +13,9 @@ pub enum InstructionSupply {
 }
 
 /// Which ALU may take which ALU's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AluProfile {
+    #[default]
     /// Any output, to any ALU.
     Full,
     /// ALUs stand in a 4 by 4 mesh and take outputs of themselves and of their neighbours.
@@ -21,7 +23,7 @@ pub enum AluProfile {
 }
 
 /// One chip. Delays are in cycles.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MachineSpec {
     /// The description's name, such as `lockstep1`.
     pub name: String,
@@ -54,7 +56,7 @@ pub struct MachineSpec {
 }
 
 /// On-chip memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemSpec {
     /// Slices on each side of the vector unit.
     pub slices_per_hemisphere: u32,
@@ -71,7 +73,7 @@ pub struct MemSpec {
 }
 
 /// The vector unit and its lane reducers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VxmSpec {
     /// ALUs, each over all lanes.
     pub alus: u32,
@@ -92,7 +94,7 @@ pub struct VxmSpec {
 }
 
 /// The matrix units.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MxmSpec {
     /// Planes in each hemisphere.
     pub planes_per_hemisphere: u32,
@@ -111,7 +113,7 @@ pub struct MxmSpec {
 }
 
 /// The switch units.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SxmSpec {
     /// Queues in each hemisphere.
     pub queues_per_hemisphere: u32,
@@ -128,7 +130,7 @@ pub struct SxmSpec {
 }
 
 /// The chip-to-chip links. Latencies are of one vector, from the end of its sending to its arrival.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct C2cSpec {
     /// Links; the first half leaves by the western hemisphere.
     pub links: u32,
@@ -153,7 +155,7 @@ pub struct C2cSpec {
 }
 
 /// The instruction queues.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstructionSpec {
     /// How text reaches the queues.
     pub supply: InstructionSupply,
@@ -166,7 +168,7 @@ pub struct InstructionSpec {
 }
 
 /// Barriers and clocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimeSpec {
     /// From `notify` to the first instruction after `sync`.
     pub barrier_cycles: u32,
@@ -177,7 +179,7 @@ pub struct TimeSpec {
 }
 
 /// The host link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostSpec {
     /// Time before the first byte of a transfer, in nanoseconds.
     pub latency_nanoseconds: u64,
@@ -186,7 +188,7 @@ pub struct HostSpec {
 }
 
 /// The activity model of energy: an estimate, in watts and picojoules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PowerSpec {
     /// Power of a chip that does nothing.
     pub idle_watts: f64,
@@ -213,7 +215,7 @@ pub struct PowerSpec {
 }
 
 /// How chips are put together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageSpec {
     /// Chips of a node, all linked with each other.
     pub chips_per_node: u32,

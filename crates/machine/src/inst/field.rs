@@ -169,7 +169,7 @@ impl Field for Stream {
 
 /// Fields that are one of a few names.
 macro_rules! named_field {
-    ($(#[doc = $doc:literal])* $name:ident : $bits:literal { $( $(#[doc = $vdoc:literal])* $variant:ident = $text:literal ),* $(,)? }) => {
+    ($(#[doc = $doc:literal])* $name:ident : $bits:literal $(= $default:ident)? { $( $(#[doc = $vdoc:literal])* $variant:ident = $text:literal ),* $(,)? }) => {
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $( $(#[doc = $vdoc])* $variant ),* }
@@ -197,6 +197,11 @@ macro_rules! named_field {
             fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)* _ => None }
             }
+            $(
+                fn omitted() -> Option<Self> {
+                    Some(Self::$default)
+                }
+            )?
         }
     };
 }

@@ -496,7 +496,7 @@ impl TileKind {
 
 named_field! {
     /// How a stored vector lies in the tile.
-    Orientation: 1 {
+    Orientation: 1 = Row {
         /// Each vector is one output; its lanes are inputs.
         Row = "row",
         /// Each vector is one input; its lanes are outputs.
@@ -506,7 +506,7 @@ named_field! {
 
 named_field! {
     /// Which half of a pair: the even or the odd tile of LB4; the lower or the upper lanes of a pair-wide tile.
-    Half: 1 {
+    Half: 1 = Low {
         /// Even tile, or the lower half of the lanes.
         Low = "low",
         /// Odd tile, or the upper half of the lanes.

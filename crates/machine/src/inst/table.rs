@@ -187,6 +187,7 @@ instructions! {
     Load Load = 0x30 "load" {
         #[doc = "What the tile is."] kind: TileKind,
         #[doc = "How the vectors lie in it."] orientation: Orientation,
+        #[doc = "For pair-wide tiles by row: which half of the lanes is kept as the inputs."] half: Half,
         #[doc = "The first vector's place."] first: Uint<9>,
         #[doc = "Streams taken, at least 1."] streams: Uint<5>,
         #[doc = "The first stream."] from: Stream,
