@@ -10,4 +10,5 @@ pub mod description;
 pub mod geometry;
 pub mod inst;
 pub mod keys;
+pub mod legal;
 pub mod spec;

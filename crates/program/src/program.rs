@@ -203,6 +203,58 @@ pub enum Origin {
     Many(u64),
 }
 
+impl Origin {
+    /// What `Many` adds up, wrapping, for its part at `index`: FNV-1a over the index and the origin's numbers.
+    pub fn part_hash(&self, index: u64) -> u64 {
+        let (tag, a, b, c, d) = match *self {
+            Self::Nothing => (0, 0, 0, 0, 0),
+            Self::Issue { block, id, result } => {
+                (1, block, id.inst, id.issue, u64::from(result) | queue_number(id.queue) << 8)
+            }
+            Self::Import { import, offset } => (2, import, offset, 0, 0),
+            Self::Image { image, vector } => (3, image, vector, 0, 0),
+            Self::Input { binding, vector } => (4, binding, vector, 0, 0),
+            Self::Sent { link, vector } => (5, link.into(), vector, 0, 0),
+            Self::Many(hash) => (6, 0, 0, 0, hash),
+        };
+        [index, tag, a.into(), b.into(), c.into(), d].iter().flat_map(|word: &u64| word.to_le_bytes()).fold(
+            0xcbf2_9ce4_8422_2325,
+            |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3),
+        )
+    }
+
+    /// The origin that is `by` issues or vectors on; `None` where that does not exist.
+    pub fn moved(&self, by: i64) -> Option<Self> {
+        let add = |n: u32| u32::try_from(i64::from(n) + by).ok();
+        Some(match *self {
+            Self::Issue { block, id, result } => {
+                Self::Issue { block, id: IssueId { issue: add(id.issue)?, ..id }, result }
+            }
+            Self::Import { import, offset } => Self::Import { import, offset: add(offset)? },
+            Self::Image { image, vector } => Self::Image { image, vector: add(vector)? },
+            Self::Input { binding, vector } => Self::Input { binding, vector: add(vector)? },
+            Self::Sent { link, vector } => Self::Sent { link, vector: add(vector)? },
+            Self::Nothing | Self::Many(_) => *self,
+        })
+    }
+}
+
+/// A number for a queue that does not depend on the machine; files use it too.
+pub fn queue_number(queue: Queue) -> u64 {
+    let side = |h: Hemisphere| u64::from(h == Hemisphere::East);
+    match queue {
+        Queue::Mem(h, slice) => u64::from(slice) | side(h) << 8,
+        Queue::Alu(index) => 1 << 16 | u64::from(index),
+        Queue::Reduce(index) => 2 << 16 | u64::from(index),
+        Queue::Load(plane) => 3 << 16 | u64::from(plane),
+        Queue::Activate(plane) => 4 << 16 | u64::from(plane),
+        Queue::Drain(plane) => 5 << 16 | u64::from(plane),
+        Queue::Sxm(h, index) => 6 << 16 | u64::from(index) | side(h) << 8,
+        Queue::Send(link) => 7 << 16 | u64::from(link),
+        Queue::Receive(link) => 8 << 16 | u64::from(link),
+    }
+}
+
 /// One way to run the program, from a quiet machine to a quiet machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {

@@ -1,0 +1,363 @@
+//! What an entry's instances find on arrival: memory, buffers, arrays, accumulators, links. None of it depends on
+//! values, so it is checked once, before the first run.
+
+use lockstep_machine::access::{Effect, Place, WordAddress, exchange_cycles};
+use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::operand::TileKind;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, Word};
+
+use crate::edges::Edges;
+use crate::fault::{Fault, FaultKind, LocalFault, Unit};
+use crate::link::{LastingAccess, LinkedBlock};
+
+/// Who wrote a lasting place, in few bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Nobody,
+    Image(u32, u32),
+    Input(u32, u32),
+    /// Block, issue, result.
+    Issue(u32, u32, u8),
+}
+
+/// Vectors that crossed one link.
+#[derive(Default)]
+struct Traffic {
+    /// Cycles of the sends' issues, as they are found at the receiving side.
+    sent: Vec<u64>,
+    received: Vec<(u64, Queue)>,
+}
+
+/// The lasting state of one chip, as far as hazards need it.
+struct ChipState<'a> {
+    program: &'a Program<'a>,
+    linked: &'a [LinkedBlock],
+    chip: u32,
+    /// By hemisphere, slice and bank; made when first used.
+    words: Vec<Option<Vec<Writer>>>,
+    arrays: Vec<(Writer, Option<TileKind>)>,
+    buffers: Vec<(u64, u32, Option<TileKind>)>,
+    codebooks: Vec<Writer>,
+    rows: Vec<(Writer, u64)>,
+    reductions: Vec<Writer>,
+    sends: Vec<Vec<u64>>,
+    receives: Vec<Vec<(u64, Queue)>>,
+}
+
+/// Checks an entry on all chips.
+pub(crate) fn check_entry(
+    program: &Program<'_>,
+    linked: &[LinkedBlock],
+    entry: &Entry,
+    check_flow: bool,
+) -> Result<(), Fault> {
+    let mut links: Vec<Traffic> = program.links.iter().map(|_| Traffic::default()).collect();
+    let mut end = 0;
+    for chip in 0..program.chips {
+        let mut state = ChipState::new(program, linked, chip);
+        let mut free_from = 0;
+        for instance in entry.instances.iter().filter(|instance| instance.chip == chip) {
+            let block = &linked[instance.block as usize];
+            if instance.start < free_from {
+                let message = format!("block {} starts before the one before it ends", instance.block);
+                return Err(whole(FaultKind::Overlap, chip, instance.start, message));
+            }
+            free_from = instance.start + block.cycles;
+            let declared = program.blocks[instance.block as usize].cycles;
+            if block.cycles != declared {
+                let message = format!("block {} takes {} cycles, predicted were {declared}", instance.block, block.cycles);
+                return Err(whole(FaultKind::CycleMismatch, chip, free_from, message));
+            }
+            state.run(instance, check_flow).map_err(|fault| fault.at(chip, instance.start))?;
+        }
+        end = end.max(free_from);
+        for (link, traffic) in program.links.iter().zip(&mut links) {
+            if link.from_chip == chip {
+                traffic.sent.clone_from(&state.sends[link.from_link as usize]);
+            }
+            if link.to_chip == chip {
+                traffic.received.clone_from(&state.receives[link.to_link as usize]);
+            }
+        }
+    }
+    for (link, traffic) in program.links.iter().zip(&links) {
+        check_link(&program.machine, traffic).map_err(|fault| fault.at(link.to_chip, 0))?;
+    }
+    if end != entry.cycles {
+        let message = format!("entry {} takes {end} cycles, predicted were {}", entry.name, entry.cycles);
+        return Err(whole(FaultKind::CycleMismatch, 0, end, message));
+    }
+    Ok(())
+}
+
+fn whole(kind: FaultKind, chip: u32, cycle: u64, message: String) -> Fault {
+    Fault { kind, cycle, chip, unit: Unit(None), message }
+}
+
+/// Every vector is there when it is taken, and never are more waiting than the receiver holds.
+fn check_link(spec: &MachineSpec, traffic: &Traffic) -> Result<(), LocalFault> {
+    let shortest = u64::from(spec.c2c.send_delay + spec.c2c.vector_cycles + spec.c2c.latency_min_cycles);
+    let fault = |kind, (cycle, queue): (u64, Queue), message: String| LocalFault::new(kind, cycle, queue, message);
+    for (nth, &(cycle, queue)) in traffic.received.iter().enumerate() {
+        let late = |what: &str| format!("vector {nth} of the link {what}");
+        match traffic.sent.get(nth) {
+            Some(sent) if sent + u64::from(exchange_cycles(spec)) <= cycle => {}
+            Some(_) => return Err(fault(FaultKind::LinkLate, (cycle, queue), late("may still be on its way"))),
+            None => return Err(fault(FaultKind::LinkLate, (cycle, queue), late("is never sent"))),
+        }
+    }
+    for (nth, sent) in traffic.sent.iter().enumerate() {
+        let arrives = sent + shortest;
+        let waiting = nth + 1 - traffic.received.iter().filter(|(cycle, _)| *cycle < arrives).count().min(nth + 1);
+        if waiting > spec.c2c.fifo_vectors as usize {
+            let queue = traffic.received.last().map_or(Queue::Receive(0), |(_, queue)| *queue);
+            let message = format!("{waiting} vectors may wait at once, the receiver holds {}", spec.c2c.fifo_vectors);
+            return Err(fault(FaultKind::LinkOverflow, (arrives, queue), message));
+        }
+    }
+    Ok(())
+}
+
+impl<'a> ChipState<'a> {
+    fn new(program: &'a Program<'a>, linked: &'a [LinkedBlock], chip: u32) -> Self {
+        let spec = &program.machine;
+        let planes = spec.planes() as usize;
+        let mut state = Self {
+            program,
+            linked,
+            chip,
+            words: vec![None; 4 * spec.mem.slices_per_hemisphere as usize],
+            arrays: vec![(Writer::Nobody, None); planes],
+            buffers: vec![(0, 0, None); planes],
+            codebooks: vec![Writer::Nobody; planes],
+            rows: vec![(Writer::Nobody, 0); planes * spec.mxm.accumulator_rows as usize],
+            reductions: vec![Writer::Nobody; spec.vxm.reduce_units as usize],
+            sends: vec![Vec::new(); spec.c2c.links as usize],
+            receives: vec![Vec::new(); spec.c2c.links as usize],
+        };
+        state.fill();
+        state
+    }
+
+    /// Images, and over them inputs.
+    fn fill(&mut self) {
+        let program = self.program;
+        let chip = self.chip;
+        for (index, image) in program.images.iter().enumerate() {
+            if image.first.chip != chip {
+                continue;
+            }
+            for vector in 0..image.vectors {
+                let word = u32::from(image.first.word) + vector;
+                *self.word(image.first, word as usize) = Writer::Image(index as u32, vector);
+            }
+        }
+        for (index, binding) in program.bindings.iter().enumerate() {
+            if binding.kind != BindingKind::Input {
+                continue;
+            }
+            for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
+                *self.word(*word, word.word as usize) = Writer::Input(index as u32, place as u32);
+            }
+        }
+    }
+
+    fn word(&mut self, bank_of: Word, word: usize) -> &mut Writer {
+        &mut self.bank(bank_of.hemisphere, bank_of.slice, bank_of.bank)[word]
+    }
+
+    fn bank(&mut self, hemisphere: Hemisphere, slice: u8, bank: u8) -> &mut Vec<Writer> {
+        let spec = &self.program.machine;
+        let slices = spec.mem.slices_per_hemisphere as usize;
+        let index = (usize::from(hemisphere == Hemisphere::East) * slices + slice as usize) * 2 + bank as usize;
+        self.words[index].get_or_insert_with(|| vec![Writer::Nobody; spec.words_per_bank() as usize])
+    }
+
+    fn run(&mut self, instance: &Instance, check_flow: bool) -> Result<(), LocalFault> {
+        let block = &self.program.blocks[instance.block as usize];
+        let linked = &self.linked[instance.block as usize];
+        let mut edges = check_flow.then(|| Edges::new(&block.flow));
+        for access in &linked.lasting {
+            match access.effect {
+                Effect::Read { age } => {
+                    let found = self.read(instance, linked, access, age)?;
+                    if let Some(edges) = &mut edges {
+                        check_origin(edges, instance, linked, access, found)?;
+                    }
+                }
+                _ => self.write(instance, linked, access)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn origin(&self, writer: Writer) -> Origin {
+        match writer {
+            Writer::Nobody => Origin::Nothing,
+            Writer::Image(image, vector) => Origin::Image { image, vector },
+            Writer::Input(binding, vector) => Origin::Input { binding, vector },
+            Writer::Issue(block, issue, result) => {
+                Origin::Issue { block, id: self.linked[block as usize].issues[issue as usize].id, result }
+            }
+        }
+    }
+
+    fn address(&self, instance: &Instance, address: WordAddress, words: u32) -> Result<usize, String> {
+        let word = i64::from(address.word) + i64::from(instance.offsets[address.base as usize]);
+        let most = i64::from(self.program.machine.words_per_bank());
+        if word < 0 || word + i64::from(words) > most {
+            return Err(format!("words {word}..{} are outside the bank of {most}", word + i64::from(words)));
+        }
+        Ok(word as usize)
+    }
+
+    fn read(
+        &mut self,
+        instance: &Instance,
+        linked: &LinkedBlock,
+        access: &LastingAccess,
+        age: u32,
+    ) -> Result<Origin, LocalFault> {
+        let inst = linked.issues[access.issue as usize].what.inst;
+        let out_of_range = |message| fault(linked, access, FaultKind::AddressOutOfRange, message);
+        let writer = match access.place {
+            Place::Word(side, slice, bank, address) => {
+                let word = self.address(instance, address, 1).map_err(out_of_range)?;
+                self.bank(side, slice, bank)[word]
+            }
+            Place::Words(side, slice, bank, address, words) => {
+                let first = self.address(instance, address, words).map_err(out_of_range)?;
+                let range = self.bank(side, slice, bank)[first..first + words as usize].to_vec();
+                if range.contains(&Writer::Nobody) {
+                    let message = "the table has words that nothing has written".to_owned();
+                    return Err(fault(linked, access, FaultKind::EmptyRead, message));
+                }
+                let parts = range.iter().enumerate().map(|(at, writer)| self.origin(*writer).part_hash(at as u64));
+                return Ok(Origin::Many(parts.fold(0, u64::wrapping_add)));
+            }
+            Place::Buffer(plane) => {
+                let (hash, loads, kind) = std::mem::take(&mut self.buffers[plane as usize]);
+                if let (Inst::Install { kind: wanted }, Some(loaded)) = (inst, kind)
+                    && wanted != loaded
+                {
+                    let message = format!("the buffer holds a tile of {loaded}");
+                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                }
+                return Ok(if loads == 0 { Origin::Nothing } else { Origin::Many(hash) });
+            }
+            Place::Array(plane) => {
+                let (writer, kind) = self.arrays[plane as usize];
+                if let (Inst::Activate { kind: wanted, .. }, Some(installed)) = (inst, kind)
+                    && wanted != installed
+                {
+                    let message = format!("the array is a tile of {installed}");
+                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                }
+                writer
+            }
+            Place::Codebook(plane) => self.codebooks[plane as usize],
+            Place::Reduction(unit) => self.reductions[unit as usize],
+            Place::Accumulator(plane, row) => {
+                let (writer, cycle) = self.rows[self.row(plane, row)];
+                let now = instance.start + access.cycle;
+                if writer != Writer::Nobody && now < cycle + u64::from(age) {
+                    let message = format!("its last sum was begun {} cycles ago, it takes {age}", now - cycle);
+                    return Err(fault(linked, access, FaultKind::EarlyDrain, message));
+                }
+                writer
+            }
+            Place::LinkIn(link) => {
+                let queue = linked.issues[access.issue as usize].id.queue;
+                let receives = &mut self.receives[link as usize];
+                receives.push((instance.start + access.cycle, queue));
+                return Ok(Origin::Sent { link, vector: receives.len() as u32 - 1 });
+            }
+            _ => return Ok(Origin::Nothing),
+        };
+        if writer == Writer::Nobody {
+            let message = format!("nothing was written to {:?}", access.place);
+            return Err(fault(linked, access, FaultKind::EmptyRead, message));
+        }
+        Ok(self.origin(writer))
+    }
+
+    fn row(&self, plane: u8, row: u16) -> usize {
+        plane as usize * self.program.machine.mxm.accumulator_rows as usize + row as usize
+    }
+
+    fn write(&mut self, instance: &Instance, linked: &LinkedBlock, access: &LastingAccess) -> Result<(), LocalFault> {
+        let writer = Writer::Issue(instance.block, access.issue, access.ordinal);
+        let inst = linked.issues[access.issue as usize].what.inst;
+        let out_of_range = |message| fault(linked, access, FaultKind::AddressOutOfRange, message);
+        match access.place {
+            Place::Word(side, slice, bank, address) => {
+                let word = self.address(instance, address, 1).map_err(out_of_range)?;
+                self.bank(side, slice, bank)[word] = writer;
+            }
+            Place::Words(side, slice, bank, address, words) => {
+                let first = self.address(instance, address, words).map_err(out_of_range)?;
+                self.bank(side, slice, bank)[first..first + words as usize].fill(writer);
+            }
+            Place::BufferVector(plane, vector) | Place::BufferScale(plane, vector) => {
+                let scale = u64::from(matches!(access.place, Place::BufferScale(..)));
+                let part = self.origin(writer).part_hash(u64::from(vector) << 1 | scale);
+                let kind = match inst {
+                    Inst::Load { kind, .. } | Inst::Scale { kind, .. } => kind,
+                    _ => return Ok(()),
+                };
+                let (hash, loads, held) = &mut self.buffers[plane as usize];
+                if held.is_some_and(|held| held != kind) {
+                    let message = format!("the buffer is taking a tile of another kind than {kind}");
+                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                }
+                (*hash, *loads, *held) = (hash.wrapping_add(part), *loads + 1, Some(kind));
+            }
+            Place::Codebook(plane) => self.codebooks[plane as usize] = writer,
+            Place::Array(plane) => {
+                if let Inst::Install { kind } = inst {
+                    self.arrays[plane as usize] = (writer, Some(kind));
+                }
+            }
+            Place::Reduction(unit) => self.reductions[unit as usize] = writer,
+            Place::Accumulator(plane, row) => {
+                let at = self.row(plane, row);
+                self.rows[at] = (writer, instance.start + access.cycle);
+            }
+            Place::LinkOut(link) => {
+                let issued = linked.issues[access.issue as usize].cycle;
+                self.sends[link as usize].push(instance.start + issued);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message: String) -> LocalFault {
+    let issue = &linked.issues[access.issue as usize];
+    let message = format!("`{}` (instruction {}, issue {}): {message}", issue.what.inst, issue.id.inst, issue.id.issue);
+    LocalFault::new(kind, access.cycle, issue.id.queue, message)
+}
+
+fn check_origin(
+    edges: &mut Edges<'_>,
+    instance: &Instance,
+    linked: &LinkedBlock,
+    access: &LastingAccess,
+    found: Origin,
+) -> Result<(), LocalFault> {
+    let reader = linked.issues[access.issue as usize].id;
+    let expected = edges.expected(reader, access.ordinal).and_then(|(origin, by)| match origin {
+        Origin::Import { import, offset } => {
+            instance.imports.get(import as usize).and_then(|origin| origin.moved(i64::from(offset) + by))
+        }
+        origin => origin.moved(by),
+    });
+    if expected == Some(found) {
+        return Ok(());
+    }
+    let message = format!("operand {} comes from {found:?}, the program says {expected:?}", access.ordinal);
+    Err(fault(linked, access, FaultKind::WrongProducer, message))
+}

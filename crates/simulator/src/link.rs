@@ -1,0 +1,551 @@
+//! Linking: the instructions of a block become a tape whose operands are known, or a fault.
+//!
+//! Timing never depends on values, so this is done once a block. Cycles are gone through in order. In each, all reads
+//! come before all writes. Streams are kept as rings: for each stream, the value on each of the diagonals that are on
+//! the chip now. What a block finds on arrival (memory, arrays, accumulators, links) differs from instance to instance
+//! and is listed, in order, for [`crate::check`].
+
+use lockstep_machine::access::{Access, Effect, Place, accesses};
+use lockstep_machine::geometry::{Direction, Position, Queue};
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::operand::Slot;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::issues::{Issue, block_issues};
+use lockstep_program::program::{Block, Origin};
+
+use crate::edges::Edges;
+use crate::fault::{FaultKind, LocalFault};
+
+/// More issues than this in one block are refused: a hostile program must not take all memory.
+const ISSUES_MAX: usize = 64 << 20;
+
+/// No value: what a quiet gather may find under itself.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// One instruction of the tape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op {
+    /// Which issue.
+    pub(crate) issue: u32,
+    /// Its first operand in [`LinkedBlock::operands`].
+    pub(crate) operands: u32,
+    /// Its first result in [`LinkedBlock::results`].
+    pub(crate) results: u32,
+    /// Which part of it.
+    pub(crate) part: Part,
+}
+
+/// A memory instruction that reads and writes does so at two times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// Its read.
+    Read,
+    /// Its write.
+    Write,
+}
+
+/// An access to what outlives the block, in the order in which it happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastingAccess {
+    pub(crate) cycle: u64,
+    pub(crate) issue: u32,
+    pub(crate) place: Place,
+    pub(crate) effect: Effect,
+    /// The operand's or the result's number.
+    pub(crate) ordinal: u8,
+}
+
+/// What linking makes of a block.
+#[derive(Debug, Default)]
+pub(crate) struct LinkedBlock {
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) tape: Vec<Op>,
+    /// Slots of the operands that are values in flight, op by op.
+    pub(crate) operands: Vec<u32>,
+    /// Slots of the results that are values in flight, op by op; `NO_SLOT` where nobody reads one.
+    pub(crate) results: Vec<u32>,
+    /// How many slots the tape needs.
+    pub(crate) slots: u32,
+    pub(crate) lasting: Vec<LastingAccess>,
+    /// One more than the cycle of the last access.
+    pub(crate) cycles: u64,
+}
+
+/// Who produced a value in flight, and the number by which readers know it.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    key: i64,
+    position: Position,
+    value: u32,
+    issue: u32,
+    result: u8,
+    merge: bool,
+}
+
+const EMPTY: Segment =
+    Segment { key: i64::MIN, position: 0, value: NO_SLOT, issue: NO_SLOT, result: 0, merge: false };
+
+/// A write that was issued and has not happened yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    place: Place,
+    effect: Effect,
+    issue: u32,
+    ordinal: u8,
+    value: u32,
+    /// For a merge: which operand entry takes what is underneath.
+    under: u32,
+}
+
+struct Linker<'a> {
+    spec: &'a MachineSpec,
+    block: u32,
+    issues: Vec<Issue>,
+    edges: Option<Edges<'a>>,
+    ring: usize,
+    streams: Vec<Segment>,
+    outputs: Vec<(u64, u32, u32)>,
+    ports: Vec<(u64, u32)>,
+    calendar: Vec<Vec<Pending>>,
+    late_reads: Vec<Vec<(Place, u32, u8, u32)>>,
+    queue_index: QueueIndex,
+    /// For each value in flight, the op order of its last reader.
+    values: u32,
+    operands: Vec<u32>,
+    results: Vec<u32>,
+    ops: Vec<Op>,
+    lasting: Vec<LastingAccess>,
+    last_cycle: u64,
+}
+
+/// Numbers for queues, without searching.
+#[derive(Clone, Debug)]
+struct QueueIndex {
+    slices: usize,
+    alus: usize,
+    reducers: usize,
+}
+
+impl QueueIndex {
+    fn new(spec: &MachineSpec) -> Self {
+        Self {
+            slices: spec.mem.slices_per_hemisphere as usize,
+            alus: spec.vxm.alus as usize,
+            reducers: spec.vxm.reduce_units as usize,
+        }
+    }
+
+    /// A number for an ALU or a reducer.
+    fn output(&self, queue: Queue) -> usize {
+        match queue {
+            Queue::Alu(index) => index as usize,
+            Queue::Reduce(index) => self.alus + index as usize,
+            _ => 0,
+        }
+    }
+
+    /// A number for a unit that can be busy for more than a cycle.
+    fn port(queue: Queue) -> usize {
+        match queue {
+            Queue::Activate(plane) => plane as usize,
+            Queue::Send(link) => 64 + link as usize,
+            _ => 0,
+        }
+    }
+}
+
+/// Links a block; with `check_flow`, its operands are compared with its flow edges.
+pub(crate) fn link(block: &Block, index: u32, spec: &MachineSpec, check_flow: bool) -> Result<LinkedBlock, LocalFault> {
+    let illegal = |queue: Option<Queue>, message: String| LocalFault {
+        kind: FaultKind::Illegal,
+        cycle: 0,
+        queue,
+        message,
+    };
+    let issues = block_issues(block, spec, ISSUES_MAX)
+        .map_err(|error| illegal(None, error.to_string()))?
+        .ok_or_else(|| illegal(None, format!("block {}: more than {ISSUES_MAX} issues", block.name)))?;
+    for text in &block.queues {
+        if !spec.has_queue(text.queue) {
+            return Err(illegal(Some(text.queue), format!("{} has no {}", spec.name, text.queue)));
+        }
+    }
+    let edges = check_flow.then(|| Edges::new(&block.flow));
+    Linker::new(spec, index, issues, edges).run()
+}
+
+impl<'a> Linker<'a> {
+    fn new(spec: &'a MachineSpec, block: u32, issues: Vec<Issue>, edges: Option<Edges<'a>>) -> Self {
+        let ring = (spec.positions() as usize + 2).next_power_of_two();
+        let queue_index = QueueIndex::new(spec);
+        let longest = longest_delay(spec).next_power_of_two() as usize;
+        Self {
+            spec,
+            block,
+            edges,
+            ring,
+            streams: vec![EMPTY; 64 * ring],
+            outputs: vec![(u64::MAX, NO_SLOT, NO_SLOT); queue_index.alus + queue_index.reducers],
+            ports: vec![(u64::MAX, NO_SLOT); 128],
+            calendar: vec![Vec::new(); longest],
+            late_reads: vec![Vec::new(); longest],
+            queue_index,
+            values: 0,
+            operands: Vec::with_capacity(issues.len()),
+            results: Vec::with_capacity(issues.len()),
+            ops: Vec::with_capacity(issues.len()),
+            lasting: Vec::new(),
+            last_cycle: 0,
+            issues,
+        }
+    }
+
+    fn run(mut self) -> Result<LinkedBlock, LocalFault> {
+        let mut next = 0;
+        let mut pending = 0_usize;
+        let mut cycle = self.issues.first().map_or(0, |issue| issue.cycle);
+        while next < self.issues.len() || pending > 0 {
+            if pending == 0 {
+                // Nothing is on its way: skip to the next issue.
+                cycle = cycle.max(self.issues[next].cycle);
+            }
+            while next < self.issues.len() && self.issues[next].cycle == cycle {
+                pending += self.issue(next as u32)?;
+                next += 1;
+            }
+            pending -= self.finish_cycle(cycle)?;
+            cycle += 1;
+        }
+        self.into_block()
+    }
+
+    /// Takes an issue's reads of this cycle and notes its later accesses; returns how many those are.
+    fn issue(&mut self, index: u32) -> Result<usize, LocalFault> {
+        let Issue { cycle, id, what } = self.issues[index as usize];
+        lockstep_machine::legal::check(&what.inst, id.queue, self.spec)
+            .map_err(|error| LocalFault::new(FaultKind::Illegal, cycle, id.queue, format!("{}: {error}", what.inst)))?;
+        let op = Op { issue: index, operands: self.operands.len() as u32, results: self.results.len() as u32, part: Part::Whole };
+        self.ops.push(op);
+        let mut failed = None;
+        let (mut reads, mut writes, mut later) = (0_u8, 0_u8, 0);
+        let spec = self.spec;
+        accesses(&what, id.queue, spec, &mut |access| {
+            if failed.is_some() {
+                return;
+            }
+            self.last_cycle = self.last_cycle.max(cycle + u64::from(access.at));
+            let outcome = self.access(cycle, index, access, &mut reads, &mut writes);
+            match outcome {
+                Ok(count) => later += count,
+                Err(fault) => failed = Some(fault),
+            }
+        });
+        failed.map_or(Ok(later), Err)
+    }
+
+    fn access(
+        &mut self,
+        cycle: u64,
+        index: u32,
+        access: Access,
+        reads: &mut u8,
+        writes: &mut u8,
+    ) -> Result<usize, LocalFault> {
+        let Access { at, place, effect } = access;
+        let when = cycle + u64::from(at);
+        let bucket = (when as usize) & (self.calendar.len() - 1);
+        match effect {
+            Effect::Read { .. } => {
+                let ordinal = *reads;
+                *reads += 1;
+                match place {
+                    Place::Stream(..) | Place::Output(_) => {
+                        let entry = self.operands.len() as u32;
+                        self.operands.push(NO_SLOT);
+                        if at == 0 {
+                            self.read(cycle, place, index, ordinal, entry)?;
+                            return Ok(0);
+                        }
+                        self.late_reads[bucket].push((place, index, ordinal, entry));
+                        Ok(1)
+                    }
+                    _ => {
+                        // Places that last are read in the cycle of the issue, always.
+                        self.lasting.push(LastingAccess { cycle: when, issue: index, place, effect, ordinal });
+                        Ok(0)
+                    }
+                }
+            }
+            Effect::Use => {
+                let Place::Port(queue) = place else { return Ok(0) };
+                self.use_port(when, queue, index)?;
+                Ok(0)
+            }
+            Effect::Write | Effect::Merge => {
+                let ordinal = *writes;
+                *writes += 1;
+                let (mut value, mut under) = (NO_SLOT, NO_SLOT);
+                if matches!(place, Place::Stream(..) | Place::Output(_)) {
+                    value = self.values;
+                    self.values += 1;
+                    self.results.push(value);
+                    if effect == Effect::Merge {
+                        under = self.operands.len() as u32;
+                        self.operands.push(NO_SLOT);
+                    }
+                }
+                self.calendar[bucket].push(Pending { place, effect, issue: index, ordinal, value, under });
+                Ok(1)
+            }
+        }
+    }
+
+    /// Reads and then writes that fall on this cycle; returns how many.
+    fn finish_cycle(&mut self, cycle: u64) -> Result<usize, LocalFault> {
+        let bucket = (cycle as usize) & (self.calendar.len() - 1);
+        let reads = std::mem::take(&mut self.late_reads[bucket]);
+        for (place, issue, ordinal, entry) in &reads {
+            self.read(cycle, *place, *issue, *ordinal, *entry)?;
+        }
+        let mut writes = std::mem::take(&mut self.calendar[bucket]);
+        for write in &writes {
+            self.write(cycle, write)?;
+        }
+        let done = reads.len() + writes.len();
+        writes.clear();
+        self.calendar[bucket] = writes;
+        Ok(done)
+    }
+
+    fn diagonal(&self, direction: Direction, stream: u8, position: Position, cycle: u64) -> (usize, i64) {
+        let (key, way) = match direction {
+            Direction::East => (cycle as i64 - i64::from(position), 32),
+            Direction::West => (cycle as i64 + i64::from(position), 0),
+        };
+        let row = way + usize::from(stream & 31);
+        (row * self.ring + (key as usize & (self.ring - 1)), key)
+    }
+
+    fn read(&mut self, cycle: u64, place: Place, issue: u32, ordinal: u8, entry: u32) -> Result<(), LocalFault> {
+        let (value, from, result) = match place {
+            Place::Stream(direction, stream, position) => {
+                let (at, key) = self.diagonal(direction, stream, position, cycle);
+                let segment = self.streams[at];
+                if segment.key != key {
+                    return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &format!("nothing is on {place:?}")));
+                }
+                (segment.value, segment.issue, segment.result)
+            }
+            Place::Output(queue) => {
+                let (when, value, from) = self.outputs[self.queue_index.output(queue)];
+                if when.wrapping_add(1) != cycle {
+                    let message = format!("{queue} has no output in this cycle");
+                    return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &message));
+                }
+                (value, from, 0)
+            }
+            _ => return Ok(()),
+        };
+        self.operands[entry as usize] = value;
+        self.check_edge(cycle, issue, ordinal, from, result)
+    }
+
+    fn check_edge(&mut self, cycle: u64, issue: u32, ordinal: u8, from: u32, result: u8) -> Result<(), LocalFault> {
+        let Some(edges) = &mut self.edges else { return Ok(()) };
+        let found = Origin::Issue { block: self.block, id: self.issues[from as usize].id, result };
+        let expected = edges.expected(self.issues[issue as usize].id, ordinal).and_then(|(o, by)| o.moved(by));
+        if expected == Some(found) {
+            return Ok(());
+        }
+        let message = format!("operand {ordinal} comes from {found:?}, the program says {expected:?}");
+        Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
+    }
+
+    fn write(&mut self, cycle: u64, write: &Pending) -> Result<(), LocalFault> {
+        let &Pending { place, effect, issue, ordinal, value, under } = write;
+        match place {
+            Place::Stream(direction, stream, position) => {
+                let (at, key) = self.diagonal(direction, stream, position, cycle);
+                let there = self.streams[at];
+                let merge = effect == Effect::Merge;
+                if there.key == key && there.position == position && !(merge && there.merge) {
+                    let other = self.issues[there.issue as usize];
+                    let message = format!("{place:?} is driven by {} `{}` too", other.id.queue, other.what.inst);
+                    return Err(self.fault(FaultKind::StreamClash, cycle, issue, &message));
+                }
+                if merge {
+                    if there.key == key {
+                        self.operands[under as usize] = there.value;
+                        self.check_under(cycle, issue, Some((there.issue, there.result)))?;
+                    } else {
+                        self.check_under(cycle, issue, None)?;
+                    }
+                }
+                self.streams[at] = Segment { key, position, value, issue, result: ordinal, merge };
+            }
+            Place::Output(queue) => {
+                let output = &mut self.outputs[self.queue_index.output(queue)];
+                if output.0 == cycle {
+                    return Err(self.fault(FaultKind::PortClash, cycle, issue, "two results appear in one cycle"));
+                }
+                *output = (cycle, value, issue);
+            }
+            _ => self.lasting.push(LastingAccess { cycle, issue, place, effect, ordinal }),
+        }
+        Ok(())
+    }
+
+    /// What a quiet gather finds under itself is an operand like any other: the one after its reads.
+    fn check_under(&mut self, cycle: u64, issue: u32, found: Option<(u32, u8)>) -> Result<(), LocalFault> {
+        let reads = read_count(&self.issues[issue as usize], self.spec);
+        match found {
+            Some((from, result)) => self.check_edge(cycle, issue, reads, from, result),
+            None => {
+                let Some(edges) = &mut self.edges else { return Ok(()) };
+                let expected = edges.expected(self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
+                if expected == Some(Origin::Nothing) {
+                    return Ok(());
+                }
+                let message = format!("merges over nothing, the program says {expected:?}");
+                Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
+            }
+        }
+    }
+
+    fn use_port(&mut self, cycle: u64, queue: Queue, issue: u32) -> Result<(), LocalFault> {
+        // A unit is used for a few cycles from the issue on; issues come in the order of their cycles, so it is enough
+        // to keep until when it is busy.
+        let port = &mut self.ports[QueueIndex::port(queue)];
+        let busy = port.0 != u64::MAX && port.0 >= cycle && port.1 != issue;
+        let (_, other) = *port;
+        *port = (cycle, issue);
+        if busy {
+            let by = self.issues[other as usize];
+            let message = format!("{queue} is busy with {} `{}`", by.id.queue, by.what.inst);
+            return Err(self.fault(FaultKind::PortClash, cycle, issue, &message));
+        }
+        Ok(())
+    }
+
+    fn fault(&self, kind: FaultKind, cycle: u64, issue: u32, message: &str) -> LocalFault {
+        let Issue { id, what, .. } = self.issues[issue as usize];
+        let message = format!("`{}` (instruction {}, issue {}): {message}", what.inst, id.inst, id.issue);
+        LocalFault::new(kind, cycle, id.queue, message)
+    }
+
+    /// Orders the tape and gives values their slots.
+    fn into_block(self) -> Result<LinkedBlock, LocalFault> {
+        let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, .. } = self;
+        lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
+        let mut order = Vec::with_capacity(ops.len());
+        for (op, Op { issue, .. }) in ops.iter().enumerate() {
+            place_op(&issues[*issue as usize], spec, &mut |key, part| order.push((key, op as u32, part)));
+        }
+        order.sort_by_key(|(key, ..)| *key);
+        let mut block = LinkedBlock { cycles: last_cycle + 1, issues, lasting, ..LinkedBlock::default() };
+        if block.issues.is_empty() {
+            block.cycles = 0;
+        }
+        lay_out(&mut block, &ops, &order, &operands, &results, values);
+        Ok(block)
+    }
+}
+
+/// Copies the tape in its order, and gives each value a slot for as long as someone will read it.
+fn lay_out(
+    block: &mut LinkedBlock,
+    ops: &[Op],
+    order: &[(u64, u32, Part)],
+    operands: &[u32],
+    results: &[u32],
+    values: u32,
+) {
+    let end = |op: usize, first: fn(&Op) -> u32, all: usize| ops.get(op + 1).map_or(all, |next| first(next) as usize);
+    let operand_range = |op: usize| ops[op].operands as usize..end(op, |o| o.operands, operands.len());
+    let result_range = |op: usize| ops[op].results as usize..end(op, |o| o.results, results.len());
+    let mut last_reader = vec![NO_SLOT; values as usize];
+    for (place, (_, op, part)) in order.iter().enumerate() {
+        let read = if *part == Part::Read { 0..0 } else { operand_range(*op as usize) };
+        for value in &operands[read] {
+            if *value != NO_SLOT {
+                last_reader[*value as usize] = place as u32;
+            }
+        }
+    }
+    let mut slot_of = vec![NO_SLOT; values as usize];
+    let mut free = Vec::new();
+    let mut dying: Vec<u32> = Vec::new();
+    for (place, (_, op, part)) in order.iter().enumerate() {
+        let op = *op as usize;
+        let (first_operand, first_result) = (block.operands.len() as u32, block.results.len() as u32);
+        let taped = Op { issue: ops[op].issue, operands: first_operand, results: first_result, part: *part };
+        let read = if *part == Part::Read { 0..0 } else { operand_range(op) };
+        let written = if *part == Part::Write { 0..0 } else { result_range(op) };
+        dying.clear();
+        for value in &operands[read] {
+            let slot = if *value == NO_SLOT { NO_SLOT } else { slot_of[*value as usize] };
+            block.operands.push(slot);
+            if slot != NO_SLOT && last_reader[*value as usize] == place as u32 {
+                last_reader[*value as usize] = NO_SLOT;
+                dying.push(slot);
+            }
+        }
+        for value in &results[written] {
+            let slot = if last_reader[*value as usize] == NO_SLOT {
+                NO_SLOT
+            } else {
+                free.pop().unwrap_or_else(|| {
+                    block.slots += 1;
+                    block.slots - 1
+                })
+            };
+            slot_of[*value as usize] = slot;
+            block.results.push(slot);
+        }
+        // Freed after the results were placed: an operation never writes over its own operands.
+        free.extend_from_slice(&dying);
+        block.tape.push(taped);
+    }
+}
+
+/// Operands of an issue that come from reads; a merge's underlying value has this number.
+pub(crate) fn read_count(issue: &Issue, spec: &MachineSpec) -> u8 {
+    let mut reads = 0;
+    accesses(&issue.what, issue.id.queue, spec, &mut |access| {
+        reads += u8::from(matches!(access.effect, Effect::Read { .. }));
+    });
+    reads
+}
+
+/// When an operation is executed: its cycle, and within it reads of lasting places before writes of them.
+fn place_op(issue: &Issue, spec: &MachineSpec, place: &mut impl FnMut(u64, Part)) {
+    let key = |cycle: u64, class: u64| cycle << 2 | class;
+    let written = key(issue.cycle + u64::from(spec.mem.write_delay) - 1, 2);
+    match issue.what.inst {
+        Inst::Drain { .. } => place(key(issue.cycle, 0), Part::Whole),
+        Inst::Install { .. } => place(key(issue.cycle, 2), Part::Whole),
+        Inst::Scatter { .. } => place(written, Part::Whole),
+        Inst::Mem { bank0, bank1 } => {
+            if [bank0, bank1].iter().any(|slot| matches!(slot, Slot::Read(..))) {
+                place(key(issue.cycle, 0), Part::Read);
+            }
+            if [bank0, bank1].iter().any(|slot| matches!(slot, Slot::Write(..))) {
+                place(written, Part::Write);
+            }
+        }
+        _ => place(key(issue.cycle, 1), Part::Whole),
+    }
+}
+
+/// A number above the delay of every access.
+fn longest_delay(spec: &MachineSpec) -> u32 {
+    let reduce = spec.reduce_delay(spec.lanes());
+    let switch = spec.sxm.permute_delay.max(spec.sxm.shift_delay).max(spec.sxm.transpose_delay) + spec.stagger();
+    let vector = spec.vxm.delay.max(spec.vxm.divide_delay).max(spec.vxm.exp32_delay).max(spec.vxm.square_root_delay);
+    let memory = spec.mem.read_delay.max(spec.mem.gather_delay).max(spec.mem.write_delay);
+    let link = (spec.c2c.send_delay + spec.c2c.vector_cycles).max(spec.c2c.receive_delay);
+    let fetch = spec.instruction.fetch_bytes.div_ceil(spec.lanes());
+    reduce.max(switch).max(vector).max(memory).max(link).max(spec.sxm.distribute_delay).max(fetch) + 4
+}
