@@ -16,6 +16,24 @@ pub struct GroupScale {
     pub scale: i32,
 }
 
+impl GroupScale {
+    /// What belongs to 32 codes and their A.
+    pub fn of(codes: &[i8], scale: i32) -> Self {
+        let mut sums = [0_i32; 4];
+        for quad in codes.chunks_exact(4) {
+            (0..4).for_each(|i| sums[i] += i32::from(quad[i]));
+        }
+        Self::from_sums(sums, scale)
+    }
+
+    /// The same from the sums of each quad element.
+    #[inline(always)]
+    fn from_sums(sums: [i32; 4], scale: i32) -> Self {
+        let (low, high) = (sums[0] + sums[1], sums[2] + sums[3]);
+        Self { start: (-8 * low) & 0xFFFF | (-8 * high) << 16, sum: low + high, scale }
+    }
+}
+
 /// Quantised rows: `tokens` x K codes and `tokens` x groups scales.
 #[derive(Clone, Copy, Debug)]
 pub struct Activations<'a> {
@@ -56,9 +74,7 @@ pub(crate) fn quantize(x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -
                 sums[i] += quad[i];
             }
         }
-        let (low, high) = (sums[0] + sums[1], sums[2] + sums[3]);
-        let start = (-8 * low) & 0xFFFF | (-8 * high) << 16;
-        *scale = GroupScale { start, sum: low + high, scale: a as i32 };
+        *scale = GroupScale::from_sums(sums, a as i32);
     }
     Ok(exponent)
 }

@@ -2,6 +2,7 @@
 
 use crate::activations::{self, Activations, GroupScale};
 use crate::attention::{self, HeadCache, Plain, Query, Scratch};
+use crate::dense::{self, DenseMatrix};
 use crate::packed::{BLOCK_ROWS, PackedMatrix};
 use crate::{matmul_scalar, vectors};
 use lockstep_arith::fault::ValueFault;
@@ -63,6 +64,32 @@ impl Kernels {
                 // SAFETY: this level is made only where AVX2 was detected.
                 Level::Avx2 => unsafe { crate::matmul_avx2::block(matrix, x, block, out) },
             }
+        }
+    }
+
+    /// The exact integers of rows `blocks` (in blocks of 8) for all tokens, before any rounding; `out` is
+    /// `[block][token][8]`. The vectors' exponents are not looked at.
+    pub fn integers(self, matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [i64]) {
+        let width = x.tokens() * BLOCK_ROWS;
+        assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
+        for (block, out) in blocks.zip(out.chunks_exact_mut(width.max(1))) {
+            match self.0 {
+                Level::Scalar => matmul_scalar::block_integers(matrix, x, block, out),
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this level is made only where AVX2 was detected.
+                Level::Avx2 => unsafe { crate::matmul_avx2::block_integers(matrix, x, block, out) },
+            }
+        }
+    }
+
+    /// Dense products of 16-bit integers; see [`crate::dense`].
+    pub fn dense(self, matrix: &DenseMatrix<'_>, x: &[i16], out: &mut [i32]) {
+        dense::check(matrix, x, out);
+        match self.0 {
+            Level::Scalar => dense::multiply(matrix, x, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX2 was detected.
+            Level::Avx2 => unsafe { crate::dense_avx2::multiply(matrix, x, out) },
         }
     }
 

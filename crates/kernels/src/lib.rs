@@ -9,6 +9,9 @@ pub mod activations;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod attention_avx2;
+pub mod dense;
+#[cfg(target_arch = "x86_64")]
+mod dense_avx2;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod matmul_avx2;

@@ -12,34 +12,76 @@ use std::arch::x86_64::*;
 /// Tokens that one pass over a block serves.
 const TOKENS: usize = 4;
 
+/// Calls `pass::<T>` and then `finish` for each run of at most [`TOKENS`] tokens.
+macro_rules! for_tokens {
+    ($matrix:expr, $x:expr, $block:expr, $finish:expr) => {
+        let mut token = 0;
+        while token < $x.tokens() {
+            match $x.tokens() - token {
+                1 => pass::<1>($matrix, $x, $block, token)
+                    .into_iter()
+                    .enumerate()
+                    .for_each(|(t, acc)| $finish(token + t, acc)),
+                2 => pass::<2>($matrix, $x, $block, token)
+                    .into_iter()
+                    .enumerate()
+                    .for_each(|(t, acc)| $finish(token + t, acc)),
+                3 => pass::<3>($matrix, $x, $block, token)
+                    .into_iter()
+                    .enumerate()
+                    .for_each(|(t, acc)| $finish(token + t, acc)),
+                _ => pass::<TOKENS>($matrix, $x, $block, token)
+                    .into_iter()
+                    .enumerate()
+                    .for_each(|(t, acc)| $finish(token + t, acc)),
+            }
+            token += TOKENS;
+        }
+    };
+}
+
 /// One block of 8 rows for all tokens; `out` is `[token][8]`.
 #[target_feature(enable = "avx2")]
 pub(crate) fn block(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [f32]) {
-    let mut token = 0;
-    while token < x.tokens() {
-        match x.tokens() - token {
-            1 => pass::<1>(matrix, x, block, token, out),
-            2 => pass::<2>(matrix, x, block, token, out),
-            3 => pass::<3>(matrix, x, block, token, out),
-            _ => pass::<TOKENS>(matrix, x, block, token, out),
-        }
-        token += TOKENS;
-    }
+    let exponents = matrix.exponents(block);
+    for_tokens!(matrix, x, block, |token: usize, acc| {
+        finish(acc, exponents, x.exponents[token], &mut out[token * BLOCK_ROWS..][..BLOCK_ROWS]);
+    });
 }
 
+/// The exact integers of one block of 8 rows for all tokens; `out` is `[token][8]`.
 #[target_feature(enable = "avx2")]
-fn pass<const T: usize>(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, token: usize, out: &mut [f32]) {
+pub(crate) fn block_integers(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [i64]) {
+    for_tokens!(matrix, x, block, |token: usize, acc: [__m256i; 2]| {
+        let out = &mut out[token * BLOCK_ROWS..][..BLOCK_ROWS];
+        for (half, acc) in acc.into_iter().enumerate() {
+            let mut rows = [0_i64; 4];
+            // SAFETY: 4 numbers of 64 bits.
+            unsafe { _mm256_storeu_si256(rows.as_mut_ptr().cast(), acc) };
+            (0..4).for_each(|row| out[2 * row + half] = rows[row]);
+        }
+    });
+}
+
+/// The exact integers of a block's even and odd rows, for `T` tokens from `token` on.
+#[target_feature(enable = "avx2")]
+fn pass<const T: usize>(
+    matrix: &PackedMatrix<'_>,
+    x: &Activations<'_>,
+    block: usize,
+    token: usize,
+) -> [[__m256i; 2]; T] {
     let layout = matrix.layout();
     let groups = layout.groups();
     assert!(x.codes.len() == x.tokens() * groups * GROUP && x.scales.len() == x.tokens() * groups);
-    assert!(token + T <= x.tokens() && out.len() >= (token + T) * BLOCK_ROWS);
+    assert!(token + T <= x.tokens());
     let bytes = matrix.block(block).as_ptr();
     let codes: [*const i8; T] = std::array::from_fn(|t| x.codes[(token + t) * groups * GROUP..].as_ptr());
     let scales: [*const i32; T] = std::array::from_fn(|t| x.scales[(token + t) * groups..].as_ptr().cast());
     let input = Input { bytes, groups, group_bytes: layout.group_bytes(), codes, scales };
     // SAFETY: the asserts above and `PackedMatrix::block` hold every pointer's range: `groups` groups of
     // `group_bytes` weights, of 32 codes and of one `GroupScale` (three i32).
-    let acc = unsafe {
+    unsafe {
         match layout.format {
             Format::Lb4 { codebook, has_offset } if codebook[0] == -8 && codebook[15] == 7 => {
                 if has_offset {
@@ -52,11 +94,6 @@ fn pass<const T: usize>(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: u
             Format::Lb4 { .. } => unreachable_format(),
             Format::Lb8 => lb8(&input),
         }
-    };
-    let exponents = matrix.exponents(block);
-    for (t, acc) in acc.into_iter().enumerate() {
-        let out = &mut out[(token + t) * BLOCK_ROWS..][..BLOCK_ROWS];
-        finish(acc, exponents, x.exponents[token + t], out);
     }
 }
 

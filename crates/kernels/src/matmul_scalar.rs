@@ -10,31 +10,38 @@ const TOKENS: usize = 32;
 
 /// One block of 8 rows for all tokens; `out` is `[token][8]`.
 pub(crate) fn block(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [f32]) {
+    let exponents = matrix.exponents(block);
+    for (part, out) in out.chunks_mut(TOKENS * BLOCK_ROWS).enumerate() {
+        let mut integers = [0; TOKENS * BLOCK_ROWS];
+        let integers = &mut integers[..out.len()];
+        some_tokens(matrix, x, block, part * TOKENS, integers);
+        for (at, (out, acc)) in out.iter_mut().zip(integers).enumerate() {
+            let exponent = x.exponents[part * TOKENS + at / BLOCK_ROWS];
+            *out = finish(*acc, exponents[at % BLOCK_ROWS], exponent, None);
+        }
+    }
+}
+
+/// The exact integers of one block of 8 rows for all tokens; `out` is `[token][8]`.
+pub(crate) fn block_integers(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [i64]) {
     for (part, out) in out.chunks_mut(TOKENS * BLOCK_ROWS).enumerate() {
         some_tokens(matrix, x, block, part * TOKENS, out);
     }
 }
 
-fn some_tokens(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, first: usize, out: &mut [f32]) {
+fn some_tokens(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, first: usize, out: &mut [i64]) {
     let groups = matrix.layout().groups();
-    let exponents = matrix.exponents(block);
-    let mut acc = [[0i64; BLOCK_ROWS]; TOKENS];
-    let acc = &mut acc[..out.len() / BLOCK_ROWS];
+    out.fill(0);
     for group in 0..groups {
         for row in 0..BLOCK_ROWS {
             let (codes, d, o) = matrix.group(block * BLOCK_ROWS + row, group);
-            for (token, acc) in acc.iter_mut().enumerate() {
+            for (token, out) in out.chunks_exact_mut(BLOCK_ROWS).enumerate() {
                 let at = (first + token) * groups + group;
                 let a = &x.codes[at * GROUP..][..GROUP];
                 let dot: i32 = codes.iter().zip(a).map(|(&c, &a)| i32::from(c) * i32::from(a)).sum();
                 let integer = i32::from(d) * dot + i32::from(o) * x.scales[at].sum;
-                acc[row] += i64::from(x.scales[at].scale) * i64::from(integer);
+                out[row] += i64::from(x.scales[at].scale) * i64::from(integer);
             }
-        }
-    }
-    for ((out, acc), &exponent) in out.chunks_exact_mut(BLOCK_ROWS).zip(&*acc).zip(&x.exponents[first..]) {
-        for row in 0..BLOCK_ROWS {
-            out[row] = finish(acc[row], exponents[row], exponent, None);
         }
     }
 }

@@ -129,45 +129,49 @@ impl<'a> PackedMatrix<'a> {
 /// Packs a matrix: appends [`PackedLayout::bytes`] bytes to `out`.
 pub fn pack(matrix: &BlockMatrix, out: &mut Vec<u8>) -> PackedLayout {
     let layout = PackedLayout { rows: matrix.rows, cols: matrix.cols, format: matrix.format };
-    out.reserve(layout.blocks() * (layout.block_bytes() + BLOCK_ROWS));
-    for block in 0..layout.blocks() {
-        for group in 0..layout.groups() {
-            pack_codes(matrix, block, group, out);
-            pack_scales(matrix, block, group, out);
-        }
-    }
-    let padded = layout.blocks() * BLOCK_ROWS;
-    out.extend((0..padded).map(|row| matrix.exponent.get(row).map_or(0, |&j| j as u8)));
+    let at = |row: usize, group: usize| row * matrix.groups() + group;
+    let quad = |row: usize, group: usize, quad: usize| {
+        let codes = &matrix.codes[at(row, group) * GROUP + 4 * quad..][..4];
+        u32::from_le_bytes([codes[0] as u8, codes[1] as u8, codes[2] as u8, codes[3] as u8])
+    };
+    let scale = |row: usize, group: usize| {
+        (matrix.scale[at(row, group)], matrix.offset.get(at(row, group)).copied().unwrap_or(0))
+    };
+    pack_with(&layout, quad, scale, |row| matrix.exponent[row], out);
     layout
 }
 
-fn pack_codes(matrix: &BlockMatrix, block: usize, group: usize, out: &mut Vec<u8>) {
-    // A row past N has no codes; its scales are zero, so any code gives zero.
-    let code = |row: usize, k: usize| -> u8 {
-        let at = (row * matrix.groups() + group) * GROUP + k;
-        if row < matrix.rows { matrix.codes[at] as u8 } else { 0 }
-    };
-    let vectors = if matches!(matrix.format, Format::Lb8) { 8 } else { 4 };
-    for vector in 0..vectors {
-        for row in block * BLOCK_ROWS..(block + 1) * BLOCK_ROWS {
-            for element in 0..4 {
-                let low = code(row, vector * 4 + element);
-                out.push(match matrix.format {
-                    Format::Lb4 { .. } => low | code(row, (vector + 4) * 4 + element) << 4,
-                    Format::Lb8 => low,
-                });
+/// Packs what closures tell: 4 codes (row, group, quad; as bytes, lowest k first), D and O (row, group), and j (row).
+/// Appends [`PackedLayout::bytes`] bytes to `out`.
+pub fn pack_with(
+    layout: &PackedLayout,
+    quad: impl Fn(usize, usize, usize) -> u32,
+    scale: impl Fn(usize, usize) -> (i16, i16),
+    exponent: impl Fn(usize) -> i8,
+    out: &mut Vec<u8>,
+) {
+    out.reserve(layout.blocks() * (layout.block_bytes() + BLOCK_ROWS));
+    let lb8 = matches!(layout.format, Format::Lb8);
+    for block in 0..layout.blocks() {
+        let rows = block * BLOCK_ROWS..(block + 1) * BLOCK_ROWS;
+        for group in 0..layout.groups() {
+            // A row past N has no codes; its scales are zero, so any code gives zero.
+            for vector in 0..if lb8 { 8 } else { 4 } {
+                for row in rows.clone() {
+                    let code = |q| if row < layout.rows { quad(row, group, q) } else { 0 };
+                    let bytes = if lb8 { code(vector) } else { code(vector) | code(vector + 4) << 4 };
+                    out.extend_from_slice(&bytes.to_le_bytes());
+                }
+            }
+            for row in rows.clone() {
+                let (d, o) = if row < layout.rows { scale(row, group) } else { (0, 0) };
+                if layout.has_offset() {
+                    out.extend_from_slice(&o.to_le_bytes());
+                }
+                out.extend_from_slice(&d.to_le_bytes());
             }
         }
     }
-}
-
-fn pack_scales(matrix: &BlockMatrix, block: usize, group: usize, out: &mut Vec<u8>) {
-    for row in block * BLOCK_ROWS..(block + 1) * BLOCK_ROWS {
-        let at = row * matrix.groups() + group;
-        let inside = row < matrix.rows;
-        if matches!(matrix.format, Format::Lb4 { has_offset: true, .. }) {
-            out.extend(if inside { matrix.offset[at] } else { 0 }.to_le_bytes());
-        }
-        out.extend(if inside { matrix.scale[at] } else { 0 }.to_le_bytes());
-    }
+    let padded = layout.blocks() * BLOCK_ROWS;
+    out.extend((0..padded).map(|row| if row < layout.rows { exponent(row) as u8 } else { 0 }));
 }

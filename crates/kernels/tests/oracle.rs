@@ -203,3 +203,50 @@ fn norms_blocks_and_elementwise_equal_the_oracle() {
         assert!(kernels.quantize_block(&[2.0e15], 12, &mut [0]).is_err());
     }
 }
+
+#[test]
+fn integers_are_the_oracles_before_rounding() {
+    let mut random = Random(11);
+    for ty in [SourceType::Q4_0, SourceType::Q4_1, SourceType::Iq4Nl, SourceType::Q8_0] {
+        let (n, k) = (37, 320);
+        let (matrix, _) = import::import(ty, n, k, &source_bytes(&mut random, ty, n, k)).unwrap();
+        let mut bytes = Vec::new();
+        let layout = pack(&matrix, &mut bytes);
+        let packed = PackedMatrix::new(layout, &bytes).unwrap();
+        let rows = rows(&mut random, k);
+        for kernels in Kernels::all() {
+            let (codes, scales, exponents) = quantize(kernels, &rows);
+            let x = Activations { codes: &codes, scales: &scales, exponents: &exponents };
+            let mut out = vec![0; layout.blocks() * rows.len() * 8];
+            kernels.integers(&packed, &x, 0..layout.blocks(), &mut out);
+            for (token, row) in rows.iter().enumerate() {
+                let quantised = activation::quantize(row).unwrap();
+                for n in 0..n {
+                    let expected = matmul::accumulate(&matrix, n, &quantised);
+                    assert_eq!(out[(n / 8 * rows.len() + token) * 8 + n % 8], expected, "{} {ty:?}", kernels.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_products_are_exact() {
+    use lockstep_kernels::dense::{DenseMatrix, dense_index};
+    let mut random = Random(5);
+    for (rows, pairs, tokens) in [(8, 1, 1), (24, 7, 3), (320, 160, 9)] {
+        let numbers: Vec<i16> = (0..rows * pairs * 2).map(|_| random.next() as i8 as i16).collect();
+        let mut x: Vec<i16> = (0..tokens * pairs * 2).map(|_| random.next() as i8 as i16).collect();
+        x[0] = -128;
+        let matrix = DenseMatrix { rows, pairs, numbers: &numbers };
+        for kernels in Kernels::all() {
+            let mut out = vec![0; tokens * rows];
+            kernels.dense(&matrix, &x, &mut out);
+            for (at, got) in out.iter().enumerate() {
+                let (token, row) = (at / rows, at % rows);
+                let product = |k| i32::from(numbers[dense_index(pairs, row, k)]) * i32::from(x[token * pairs * 2 + k]);
+                assert_eq!(*got, (0..2 * pairs).map(product).sum::<i32>(), "{}", kernels.name());
+            }
+        }
+    }
+}
