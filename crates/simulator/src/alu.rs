@@ -10,7 +10,14 @@ use crate::value::{LANES, Lanes, ValueError, WideLanes, round_i64};
 const GUARD_BITS: u32 = 0x5880_0000;
 
 /// Applies an operation of 32-bit operands.
-pub(crate) fn apply(op: AluOp, a: &Lanes, b: &Lanes, c: &Lanes, lanes: usize, out: &mut Lanes) -> Result<(), ValueError> {
+pub(crate) fn apply(
+    op: AluOp,
+    a: &Lanes,
+    b: &Lanes,
+    c: &Lanes,
+    lanes: usize,
+    out: &mut Lanes,
+) -> Result<(), ValueError> {
     let float = |v: i32| f32::from_bits(v as u32);
     let bits = |v: f32| v.to_bits() as i32;
     match op {

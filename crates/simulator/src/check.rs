@@ -67,7 +67,8 @@ pub(crate) fn check_entry(
             free_from = instance.start + block.cycles;
             let declared = program.blocks[instance.block as usize].cycles;
             if block.cycles != declared {
-                let message = format!("block {} takes {} cycles, predicted were {declared}", instance.block, block.cycles);
+                let message =
+                    format!("block {} takes {} cycles, predicted were {declared}", instance.block, block.cycles);
                 return Err(whole(FaultKind::CycleMismatch, chip, free_from, message));
             }
             state.run(instance, check_flow).map_err(|fault| fault.at(chip, instance.start))?;

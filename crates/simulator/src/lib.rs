@@ -1,11 +1,30 @@
 //! Runs programs: exact cycles, exact values, and a fault for everything that is not lawful.
 //!
 //! In: a `Program` and the values of its inputs. Out: the values of its outputs, cycles, counters, a trace, or the first
-//! fault. It knows no graphs, no models and no compiler: it believes only what the machine's accesses say.
+//! fault. It knows no graphs, no models and no compiler: it believes only what the machine's accesses say. It does not
+//! tick: timing never depends on values, so a program is linked once ([`Linked`]: every hazard, every operand) and its
+//! tape is then run as often as wanted ([`Simulator`]). Start reading at [`Linked`], then `link`, `check`, `chip`.
 
+mod alu;
 mod check;
+mod chip;
+mod counters;
+mod ecc;
 mod edges;
+mod exchange;
 mod fault;
+mod half;
 mod link;
+mod memory;
+mod plane;
+mod reduce;
+mod run;
+mod simulator;
+mod slots;
+mod switch;
+mod value;
+mod vector;
 
-pub use fault::{Fault, FaultKind};
+pub use counters::{Counters, Energy, UNITS};
+pub use fault::{Fault, FaultKind, Unit};
+pub use simulator::{Error, Linked, Report, Simulator};

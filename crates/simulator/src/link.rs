@@ -71,6 +71,9 @@ pub(crate) struct LinkedBlock {
     pub(crate) lasting: Vec<LastingAccess>,
     /// One more than the cycle of the last access.
     pub(crate) cycles: u64,
+    /// Registers that values moved by until their last reader, and values that were put on streams.
+    pub(crate) hops: u64,
+    pub(crate) driven: u64,
 }
 
 /// Who produced a value in flight, and the number by which readers know it.
@@ -84,8 +87,7 @@ struct Segment {
     merge: bool,
 }
 
-const EMPTY: Segment =
-    Segment { key: i64::MIN, position: 0, value: NO_SLOT, issue: NO_SLOT, result: 0, merge: false };
+const EMPTY: Segment = Segment { key: i64::MIN, position: 0, value: NO_SLOT, issue: NO_SLOT, result: 0, merge: false };
 
 /// A write that was issued and has not happened yet.
 #[derive(Clone, Copy, Debug)]
@@ -111,8 +113,10 @@ struct Linker<'a> {
     calendar: Vec<Vec<Pending>>,
     late_reads: Vec<Vec<(Place, u32, u8, u32)>>,
     queue_index: QueueIndex,
-    /// For each value in flight, the op order of its last reader.
     values: u32,
+    /// For each value in flight, how far its farthest reader is.
+    reach: Vec<u16>,
+    driven: u64,
     operands: Vec<u32>,
     results: Vec<u32>,
     ops: Vec<Op>,
@@ -158,12 +162,8 @@ impl QueueIndex {
 
 /// Links a block; with `check_flow`, its operands are compared with its flow edges.
 pub(crate) fn link(block: &Block, index: u32, spec: &MachineSpec, check_flow: bool) -> Result<LinkedBlock, LocalFault> {
-    let illegal = |queue: Option<Queue>, message: String| LocalFault {
-        kind: FaultKind::Illegal,
-        cycle: 0,
-        queue,
-        message,
-    };
+    let illegal =
+        |queue: Option<Queue>, message: String| LocalFault { kind: FaultKind::Illegal, cycle: 0, queue, message };
     let issues = block_issues(block, spec, ISSUES_MAX)
         .map_err(|error| illegal(None, error.to_string()))?
         .ok_or_else(|| illegal(None, format!("block {}: more than {ISSUES_MAX} issues", block.name)))?;
@@ -193,6 +193,8 @@ impl<'a> Linker<'a> {
             late_reads: vec![Vec::new(); longest],
             queue_index,
             values: 0,
+            reach: Vec::with_capacity(issues.len()),
+            driven: 0,
             operands: Vec::with_capacity(issues.len()),
             results: Vec::with_capacity(issues.len()),
             ops: Vec::with_capacity(issues.len()),
@@ -226,7 +228,12 @@ impl<'a> Linker<'a> {
         let Issue { cycle, id, what } = self.issues[index as usize];
         lockstep_machine::legal::check(&what.inst, id.queue, self.spec)
             .map_err(|error| LocalFault::new(FaultKind::Illegal, cycle, id.queue, format!("{}: {error}", what.inst)))?;
-        let op = Op { issue: index, operands: self.operands.len() as u32, results: self.results.len() as u32, part: Part::Whole };
+        let op = Op {
+            issue: index,
+            operands: self.operands.len() as u32,
+            results: self.results.len() as u32,
+            part: Part::Whole,
+        };
         self.ops.push(op);
         let mut failed = None;
         let (mut reads, mut writes, mut later) = (0_u8, 0_u8, 0);
@@ -290,6 +297,8 @@ impl<'a> Linker<'a> {
                 if matches!(place, Place::Stream(..) | Place::Output(_)) {
                     value = self.values;
                     self.values += 1;
+                    self.reach.push(0);
+                    self.driven += u64::from(matches!(place, Place::Stream(..)));
                     self.results.push(value);
                     if effect == Effect::Merge {
                         under = self.operands.len() as u32;
@@ -336,6 +345,8 @@ impl<'a> Linker<'a> {
                 if segment.key != key {
                     return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &format!("nothing is on {place:?}")));
                 }
+                let reach = &mut self.reach[segment.value as usize];
+                *reach = (*reach).max(position.abs_diff(segment.position) as u16);
                 (segment.value, segment.issue, segment.result)
             }
             Place::Output(queue) => {
@@ -437,14 +448,15 @@ impl<'a> Linker<'a> {
 
     /// Orders the tape and gives values their slots.
     fn into_block(self) -> Result<LinkedBlock, LocalFault> {
-        let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, .. } = self;
+        let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, reach, driven, .. } = self;
         lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
         let mut order = Vec::with_capacity(ops.len());
         for (op, Op { issue, .. }) in ops.iter().enumerate() {
             place_op(&issues[*issue as usize], spec, &mut |key, part| order.push((key, op as u32, part)));
         }
         order.sort_by_key(|(key, ..)| *key);
-        let mut block = LinkedBlock { cycles: last_cycle + 1, issues, lasting, ..LinkedBlock::default() };
+        let hops = reach.iter().map(|reach| u64::from(*reach)).sum();
+        let mut block = LinkedBlock { cycles: last_cycle + 1, issues, lasting, hops, driven, ..LinkedBlock::default() };
         if block.issues.is_empty() {
             block.cycles = 0;
         }
@@ -519,14 +531,19 @@ pub(crate) fn read_count(issue: &Issue, spec: &MachineSpec) -> u8 {
     reads
 }
 
-/// When an operation is executed: its cycle, and within it reads of lasting places before writes of them.
+/// When an operation is executed: its cycle, and within it what reads a lasting place before what writes it. A plane's
+/// array is read by an activation before an install writes it; its buffer by the install before a load writes it.
 fn place_op(issue: &Issue, spec: &MachineSpec, place: &mut impl FnMut(u64, Part)) {
     let key = |cycle: u64, class: u64| cycle << 2 | class;
     let written = key(issue.cycle + u64::from(spec.mem.write_delay) - 1, 2);
     match issue.what.inst {
         Inst::Drain { .. } => place(key(issue.cycle, 0), Part::Whole),
         Inst::Install { .. } => place(key(issue.cycle, 2), Part::Whole),
+        Inst::Load { .. } | Inst::Scale { .. } | Inst::Codebook { .. } => place(key(issue.cycle, 3), Part::Whole),
+        Inst::Gather { .. } => place(key(issue.cycle, 0), Part::Whole),
         Inst::Scatter { .. } => place(written, Part::Whole),
+        // Text is not a value: only its timing is simulated.
+        Inst::Fetch { .. } => {}
         Inst::Mem { bank0, bank1 } => {
             if [bank0, bank1].iter().any(|slot| matches!(slot, Slot::Read(..))) {
                 place(key(issue.cycle, 0), Part::Read);

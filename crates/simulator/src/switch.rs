@@ -49,7 +49,7 @@ pub(crate) fn distribute(from: &Bytes, map: &LaneMap, out: &mut Bytes) {
 }
 
 /// One stream of a transposition: its lane l is what stream l has in lane `stream`.
-pub(crate) fn transpose(from: &[&Bytes], stream: usize, out: &mut Bytes) {
+pub(crate) fn transpose(from: &[Bytes], stream: usize, out: &mut Bytes) {
     for (superlane, chunk) in out.chunks_mut(16).enumerate() {
         for (byte, source) in chunk.iter_mut().zip(from) {
             *byte = source[16 * superlane + stream];

@@ -1,0 +1,280 @@
+//! Programs linked, and chips that run them.
+
+use std::time::{Duration, Instant};
+
+use lockstep_kernels::Kernels;
+use lockstep_program::Program;
+use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
+
+use crate::check::check_entry;
+use crate::chip::Chip;
+use crate::counters::{Counters, count};
+use crate::fault::Fault;
+use crate::link::{LinkedBlock, link};
+use crate::memory::Bank;
+use crate::run;
+
+/// What can go wrong beside faults of the program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The program did something that is not lawful.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// There is no such entry.
+    #[error("the program has no entry {name:?}; it has: {known}")]
+    Entry {
+        /// The name asked for.
+        name: String,
+        /// The names that are there.
+        known: String,
+    },
+    /// There is no such binding of this direction.
+    #[error("the program has no {kind} {name:?}; it has: {known}")]
+    Binding {
+        /// `input` or `output`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names that are there.
+        known: String,
+    },
+    /// An input of the wrong length.
+    #[error("input {name:?} takes {expected} bytes ({elements} numbers), got {actual}")]
+    Length {
+        /// The input.
+        name: String,
+        /// Bytes it takes.
+        expected: usize,
+        /// Numbers it takes.
+        elements: u32,
+        /// Bytes given.
+        actual: usize,
+    },
+    /// An input that was never written.
+    #[error("input {0:?} has no value: write it before the run")]
+    MissingInput(String),
+    /// A program from shapes alone.
+    #[error("image {0:?} has no content: the program was made from shapes alone and can be timed, not run")]
+    Absent(String),
+}
+
+/// A program whose every operand is known: it can be timed, and run any number of times.
+pub struct Linked<'a> {
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) blocks: Vec<LinkedBlock>,
+}
+
+impl<'a> Linked<'a> {
+    /// Links a program: finds every hazard that does not depend on values.
+    pub fn new(program: &'a Program<'a>) -> Result<Self, Fault> {
+        let mut blocks = Vec::with_capacity(program.blocks.len());
+        for (index, block) in program.blocks.iter().enumerate() {
+            let first = program.entries.iter().flat_map(|e| &e.instances).find(|i| i.block as usize == index);
+            let (chip, start) = first.map_or((0, 0), |instance| (instance.chip, instance.start));
+            blocks.push(link(block, index as u32, &program.machine, true).map_err(|fault| fault.at(chip, start))?);
+        }
+        for entry in &program.entries {
+            check_entry(program, &blocks, entry, true)?;
+        }
+        Ok(Self { program, blocks })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &'a Program<'a> {
+        self.program
+    }
+
+    fn entry(&self, name: &str) -> Result<&'a Entry, Error> {
+        self.program.entries.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Entry {
+            name: name.to_owned(),
+            known: self.program.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// What an entry takes and does, without values. Linking has counted the cycles.
+    pub fn time(&self, entry: &str) -> Result<Report, Error> {
+        let entry = self.entry(entry)?;
+        let mut schedule = blake3::Hasher::new();
+        self.hash_schedule(entry, &mut schedule);
+        Ok(self.report(entry, *schedule.finalize().as_bytes(), Duration::ZERO, 0))
+    }
+
+    /// Everything that decides when what happens.
+    fn hash_schedule(&self, entry: &Entry, hasher: &mut blake3::Hasher) {
+        for instance in &entry.instances {
+            let block = &self.program.blocks[instance.block as usize];
+            for number in [u64::from(instance.chip), instance.start, self.blocks[instance.block as usize].cycles] {
+                hasher.update(&number.to_le_bytes());
+            }
+            for text in &block.queues {
+                hasher.update(text.queue.to_string().as_bytes());
+                hasher.update(text.insts.as_flattened());
+            }
+        }
+    }
+
+    fn report(&self, entry: &Entry, trace_digest: [u8; 32], run_time: Duration, corrected: u64) -> Report {
+        let ends = entry.instances.iter().map(|i| i.start + self.blocks[i.block as usize].cycles);
+        Report {
+            cycles_predicted: entry.cycles,
+            cycles: ends.max().unwrap_or(0),
+            trace_digest,
+            run_time,
+            corrected,
+            counters: count(self.program, &self.blocks, entry),
+        }
+    }
+}
+
+/// What a run took and did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The cycles that the program says it takes.
+    pub cycles_predicted: u64,
+    /// The cycles that it took.
+    pub cycles: u64,
+    /// BLAKE3 of the schedule and of every vector written to memory, chip by chip in the order of time.
+    pub trace_digest: [u8; 32],
+    /// How long the run of the tape took on this computer.
+    pub run_time: Duration,
+    /// Words of memory in which a flipped bit was set right.
+    pub corrected: u64,
+    /// What the units did.
+    pub counters: Counters,
+}
+
+/// Chips with memory, and a linked program to run on them.
+pub struct Simulator<'a> {
+    linked: &'a Linked<'a>,
+    chips: Vec<Chip>,
+    written: Vec<bool>,
+    threads: usize,
+}
+
+impl<'a> Simulator<'a> {
+    /// Chips that hold the program's images; runs use so many threads, at most one a chip.
+    pub fn new(linked: &'a Linked<'a>, kernels: Kernels, threads: usize) -> Result<Self, Error> {
+        let program = linked.program;
+        let mut chips: Vec<Chip> = (0..program.chips).map(|_| Chip::new(&program.machine, kernels)).collect();
+        let lanes = program.machine.lanes() as usize;
+        for image in &program.images {
+            let bytes = match &image.content {
+                Content::Bytes(bytes) => bytes,
+                Content::Zero => continue,
+                Content::Absent => return Err(Error::Absent(image.name.clone())),
+            };
+            let memory = &mut chips[image.first.chip as usize].memory;
+            for (vector, bytes) in bytes.chunks_exact(lanes).enumerate() {
+                let word = usize::from(image.first.word) + vector;
+                memory.word_mut(bank(image.first), word)[..lanes].copy_from_slice(bytes);
+            }
+        }
+        Ok(Self { linked, chips, written: vec![false; program.bindings.len()], threads })
+    }
+
+    fn binding(&self, name: &str, kind: BindingKind) -> Result<(usize, &'a Binding), Error> {
+        let of_kind = || self.linked.program.bindings.iter().enumerate().filter(move |(_, b)| b.kind == kind);
+        of_kind().find(|(_, binding)| binding.name == name).ok_or_else(|| Error::Binding {
+            kind: if kind == BindingKind::Input { "input" } else { "output" },
+            name: name.to_owned(),
+            known: of_kind().map(|(_, binding)| binding.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Writes an input: its numbers, little-endian.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let (index, binding) = self.binding(name, BindingKind::Input)?;
+        let planes = usize::from(binding.format.streams());
+        let expected = binding.elements as usize * planes;
+        if bytes.len() != expected {
+            let (name, elements, actual) = (name.to_owned(), binding.elements, bytes.len());
+            return Err(Error::Length { name, expected, elements, actual });
+        }
+        let lanes = self.linked.program.machine.lanes() as usize;
+        for (place, word) in binding.words.iter().enumerate() {
+            let (tile, plane) = (place / planes, place % planes);
+            let mut vector = [0; crate::value::LANES];
+            for (byte, number) in vector[..lanes].iter_mut().zip(bytes.chunks_exact(planes).skip(tile * lanes)) {
+                *byte = number[plane];
+            }
+            self.chips[word.chip as usize].memory.write(bank(*word), word.word.into(), &vector);
+        }
+        self.written[index] = true;
+        Ok(())
+    }
+
+    /// Writes an input of f32.
+    pub fn write_f32(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        self.write(name, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    /// Writes an input of 32-bit integers.
+    pub fn write_i32(&mut self, name: &str, values: &[i32]) -> Result<(), Error> {
+        self.write(name, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    /// Reads an output: its numbers, little-endian.
+    pub fn read(&mut self, name: &str) -> Result<Vec<u8>, Error> {
+        let (_, binding) = self.binding(name, BindingKind::Output)?;
+        let planes = usize::from(binding.format.streams());
+        let lanes = self.linked.program.machine.lanes() as usize;
+        let mut bytes = vec![0; binding.elements as usize * planes];
+        for (place, word) in binding.words.iter().enumerate() {
+            let (tile, plane) = (place / planes, place % planes);
+            let vector = *self.chips[word.chip as usize].memory.word_mut(bank(*word), word.word.into());
+            for (number, byte) in bytes.chunks_exact_mut(planes).skip(tile * lanes).zip(&vector[..lanes]) {
+                number[plane] = *byte;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an output of f32.
+    pub fn read_f32(&mut self, name: &str) -> Result<Vec<f32>, Error> {
+        let bytes = self.read(name)?;
+        Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    /// Reads an output of 32-bit integers.
+    pub fn read_i32(&mut self, name: &str) -> Result<Vec<i32>, Error> {
+        let bytes = self.read(name)?;
+        Ok(bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    /// A word of memory as it is.
+    pub fn word(&mut self, word: Word) -> Vec<u8> {
+        let lanes = self.linked.program.machine.lanes() as usize;
+        self.chips[word.chip as usize].memory.word_mut(bank(word), word.word.into())[..lanes].to_vec()
+    }
+
+    /// Flips one bit of a superlane's codeword: 0 to 127 are data, 128 to 136 check bits.
+    pub fn flip(&mut self, word: Word, superlane: u8, bit: u8) {
+        self.chips[word.chip as usize].memory.flip(bank(word), word.word.into(), superlane.into(), bit);
+    }
+
+    /// Runs an entry. Memory lives on; a fault leaves it as it was when the fault happened.
+    pub fn run(&mut self, entry: &str) -> Result<Report, Error> {
+        let entry = self.linked.entry(entry)?;
+        let program = self.linked.program;
+        for (binding, written) in program.bindings.iter().zip(&self.written) {
+            if binding.kind == BindingKind::Input && !written {
+                return Err(Error::MissingInput(binding.name.clone()));
+            }
+        }
+        self.chips.iter_mut().for_each(|chip| chip.reset(&program.machine));
+        let corrected = |chips: &[Chip]| chips.iter().map(|chip| chip.memory.corrected).sum::<u64>();
+        let (before, begun) = (corrected(&self.chips), Instant::now());
+        run::run(program, &self.linked.blocks, entry, &mut self.chips, self.threads)?;
+        let run_time = begun.elapsed();
+        let mut digest = blake3::Hasher::new();
+        self.linked.hash_schedule(entry, &mut digest);
+        self.chips.iter().for_each(|chip| {
+            digest.update(chip.digest.finalize().as_bytes());
+        });
+        Ok(self.linked.report(entry, *digest.finalize().as_bytes(), run_time, corrected(&self.chips) - before))
+    }
+}
+
+fn bank(word: Word) -> Bank {
+    Bank { hemisphere: word.hemisphere, slice: word.slice, bank: word.bank }
+}
