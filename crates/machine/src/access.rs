@@ -143,6 +143,11 @@ pub fn tile_vectors(kind: TileKind, by_row: bool, spec: &MachineSpec) -> u32 {
     if kind.takes_pair() && !by_row { spec.lanes() / 2 } else { spec.lanes() }
 }
 
+/// Words of a slice's part of a table: of `count` indices, those with this remainder by 2^`log2_interleave`.
+pub fn table_words(count: u32, log2_interleave: u32, residue: u32) -> u32 {
+    count.saturating_sub(residue).div_ceil(1 << log2_interleave)
+}
+
 /// Lanes of the widest segment of a reduction.
 pub fn widest_segment(boundary: u32, lanes: u32) -> u32 {
     let mut widest = 0;
@@ -306,7 +311,6 @@ impl<F: FnMut(Access)> Visitor<'_, F> {
         let Queue::Mem(side, slice) = queue else { return };
         let at =
             |address: Address| WordAddress { word: i32::from(address.word) + issue.word_offset, base: address.base };
-        let span = |count: u32, log2: u32| (u64::from(count).div_ceil(1 << log2)) as u32;
         match issue.inst {
             Inst::Mem { bank0, bank1 } => {
                 for (bank, slot) in [(0, bank0), (1, bank1)] {
@@ -323,17 +327,17 @@ impl<F: FnMut(Access)> Visitor<'_, F> {
                     }
                 }
             }
-            Inst::Gather { index, address, bank, log2_interleave, count, quiet, to, .. } => {
+            Inst::Gather { index, address, bank, log2_interleave, residue, count, quiet, to } => {
                 self.read_group(index, 4);
-                let words = span(count.get(), log2_interleave.get());
+                let words = table_words(count.get(), log2_interleave.get(), residue.get());
                 self.read(0, Place::Words(side, slice, bank.get() as u8, at(address), words));
                 let effect = if quiet { Effect::Merge } else { Effect::Write };
                 self.access(spec.mem.gather_delay, self.stream(to), effect);
             }
-            Inst::Scatter { index, address, bank, log2_interleave, count, from, .. } => {
+            Inst::Scatter { index, address, bank, log2_interleave, residue, count, from } => {
                 self.read_group(index, 4);
                 self.read(0, self.stream(from));
-                let words = span(count.get(), log2_interleave.get());
+                let words = table_words(count.get(), log2_interleave.get(), residue.get());
                 let place = Place::Words(side, slice, bank.get() as u8, at(address), words);
                 self.access(spec.mem.write_delay - 1, place, Effect::Merge);
             }

@@ -27,6 +27,12 @@ const TSP2020: &str = include_str!("../presets/tsp2020.toml");
 /// The presets' names and texts.
 pub const PRESETS: &[(&str, &str)] = &[("lockstep1", LOCKSTEP1), ("tsp2020", TSP2020)];
 
+/// Bytes of a description's text at most.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a description's name at most.
+const NAME_BYTES_MAX: usize = 64;
+
 /// How a value's source begins.
 pub const SOURCE_KINDS: &[&str] = &["published", "derived", "chosen"];
 
@@ -42,9 +48,11 @@ impl Description {
 
     /// Reads a description; every error is reported, not only the first.
     pub fn parse(text: &str) -> Result<Self, DescriptionError> {
-        let table: Table = toml::from_str(text).map_err(|error| {
-            DescriptionError(vec![format!("not TOML: {}", error.to_string().trim_end().replace('\n', " "))])
-        })?;
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!("{} bytes are too long for a description, at most {TEXT_BYTES_MAX}", text.len());
+            return Err(DescriptionError(vec![message]));
+        }
+        let table: Table = toml::from_str(text).map_err(|error| DescriptionError(vec![not_toml(text, &error)]))?;
         let mut reader = Reader { table, errors: Vec::new() };
         let description = reader.read();
         reader.report_unknown();
@@ -86,8 +94,12 @@ struct Reader {
 impl Reader {
     fn read(&mut self) -> Description {
         let name = match self.table.remove("name") {
-            Some(toml::Value::String(name)) if !name.is_empty() => name,
-            _ => {
+            Some(toml::Value::String(name)) if is_name(&name) => name,
+            Some(_) => {
+                self.errors.push(format!("key name: must be 1 to {NAME_BYTES_MAX} letters, digits and any of - _ ."));
+                String::new()
+            }
+            None => {
                 self.errors.push("key name is missing: write name = \"...\"".to_owned());
                 String::new()
             }
@@ -117,14 +129,28 @@ impl Reader {
 
     fn report_unknown(&mut self) {
         for (section, value) in &self.table {
+            let known = KEYS.iter().any(|key| key.path.split_once('.').is_some_and(|(known, _)| known == section));
             match value.as_table() {
-                Some(table) => {
-                    self.errors.extend(table.keys().map(|name| format!("key {section}.{name} is not known")))
+                Some(table) if known => {
+                    self.errors.extend(table.keys().map(|name| format!("key {section}.{name} is not known")));
                 }
-                None => self.errors.push(format!("key {section} is not known")),
+                _ => self.errors.push(format!("key {section} is not known")),
             }
         }
     }
+}
+
+/// A name is a word that stands in messages, on command lines, and before a colon.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// Where the text stops being TOML, without the text itself, which may be long.
+fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("not TOML: line {line}: {}", error.message().replace('\n', " "))
 }
 
 fn parse_entry(key: &Key, entry: &toml::Value) -> Result<(Value, String), String> {
@@ -185,14 +211,45 @@ fn contradictions(spec: &MachineSpec) -> Vec<String> {
         !spec.mxm.wide || spec.mxm.planes_per_hemisphere.is_multiple_of(2),
         "keys mxm.wide, mxm.planes_per_hemisphere: wide tiles need an even number of planes",
     );
+    let power = &spec.power;
+    let watts = [power.idle_watts, power.average_watts, power.design_watts, power.maximum_watts];
     must(
-        spec.power.idle_watts <= spec.power.maximum_watts,
-        "keys power.idle_watts, power.maximum_watts: idle exceeds the maximum",
+        watts.is_sorted(),
+        "keys power.idle_watts, power.average_watts, power.design_watts, power.maximum_watts: must not fall",
     );
     must(
         spec.instruction.fetch_bytes <= spec.instruction.queue_bytes,
         "keys instruction.fetch_bytes, instruction.queue_bytes: a granule does not fit the queue",
     );
+    errors.extend(link_contradictions(spec));
+    errors
+}
+
+/// The same for links, whose times follow from their rate and the clock.
+fn link_contradictions(spec: &MachineSpec) -> Vec<String> {
+    let mut errors = Vec::new();
+    let needed = spec.link_vector_cycles();
+    if u64::from(spec.c2c.vector_cycles) < needed {
+        errors.push(format!(
+            "keys c2c.vector_cycles, c2c.vector_bytes, c2c.bits_per_second, clock.hertz: a vector needs {needed} cycles"
+        ));
+    }
+    if spec.c2c.vector_bytes < spec.lanes() {
+        errors.push(format!("keys c2c.vector_bytes, vector.superlanes: a vector has {} bytes", spec.lanes()));
+    }
+    if spec.c2c.send_delay <= spec.stagger() {
+        errors.push(format!(
+            "keys c2c.send_delay, vector.superlanes: the last superlane comes {} cycles after the first",
+            spec.stagger()
+        ));
+    }
+    let package = &spec.package;
+    if package.chips_per_node - 1 + package.global_links_per_chip > spec.c2c.links {
+        errors.push(format!(
+            "keys package.chips_per_node, package.global_links_per_chip, c2c.links: a chip of a node needs {} links",
+            package.chips_per_node - 1 + package.global_links_per_chip
+        ));
+    }
     errors
 }
 

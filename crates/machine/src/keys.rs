@@ -183,5 +183,6 @@ keys! {
     "power.switch_picojoules" power.switch_picojoules Number, "pJ", "One vector through a switch unit (estimate).";
     "power.link_picojoules" power.link_picojoules Number, "pJ", "One vector over a link (estimate).";
     "package.chips_per_node" package.chips_per_node Integer(1, 1 << 20), "", "Chips of a node, all linked with each other.";
+    "package.global_links_per_chip" package.global_links_per_chip Integer(0, 64), "", "Links of a chip that leave its node.";
     "package.nodes_per_rack" package.nodes_per_rack Integer(1, 1 << 20), "", "Nodes of a rack, one of them a spare.";
 }

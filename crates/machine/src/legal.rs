@@ -1,11 +1,11 @@
 //! What an instruction must be, whatever runs beside it: the one place for rules that need no schedule.
 
-use crate::access::{scale_vectors, tile_vectors};
+use crate::access::{scale_vectors, table_words, tile_vectors};
 use crate::geometry::{Direction, Queue};
 use crate::inst::Inst;
 use crate::inst::field::Stream;
-use crate::inst::operand::{AluOp, Destination, Format, Half, Orientation, ReduceOp, Slot, Source, TileKind};
-use crate::spec::MachineSpec;
+use crate::inst::operand::{Address, AluOp, Destination, Format, Half, Orientation, ReduceOp, Slot, Source, TileKind};
+use crate::spec::{InstructionSupply, MachineSpec};
 
 /// Why a machine does not take an instruction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,24 +28,25 @@ pub fn check(inst: &Inst, queue: Queue, spec: &MachineSpec) -> Result<(), Illega
     let check = Check { spec, queue };
     match *inst {
         Inst::Mem { bank0, bank1 } => check.memory(bank0, bank1),
-        Inst::Gather { index, address, log2_interleave, residue, to, .. } => {
+        Inst::Gather { index, address, log2_interleave, residue, count, to, .. } => {
             check.group(index, 4)?;
             check.group(to, 1)?;
-            check.interleaved(u32::from(address.word), log2_interleave.get(), residue.get())
+            check.table(address, log2_interleave.get(), residue.get(), count.get())
         }
-        Inst::Scatter { index, address, log2_interleave, residue, from, .. } => {
+        Inst::Scatter { index, address, log2_interleave, residue, count, from, .. } => {
             check.group(index, 4)?;
             check.group(from, 1)?;
-            check.interleaved(u32::from(address.word), log2_interleave.get(), residue.get())
+            check.table(address, log2_interleave.get(), residue.get(), count.get())
         }
         Inst::Alu { op, a, b, c, to, .. } => check.alu(op, [a, b, c], to),
         Inst::Reduce { op, a, boundary, lanes, last, to, .. } => {
-            must!(boundary.get() & 1 == 1, "boundary: bit 0 must be set, a segment starts at lane 0");
-            must!(lanes.get() <= spec.lanes(), "lanes: {lanes}, a vector has {}", spec.lanes());
             must!(last || to == Destination::NONE, "to: only the last vector of a reduction has a result");
+            check.segments(boundary.get(), lanes.get())?;
             check.source(a)?;
             must!(!matches!(a, Source::None | Source::Immediate), "a: a vector is needed");
-            check.reduced(op, to.format)?;
+            must!(!matches!(a, Source::Stream(_, Format::I64)), "a: reducers take numbers of up to 32 bits, not i64");
+            let wide = to.format == Format::I64;
+            must!(!wide || op == ReduceOp::SumI32, "to: only sums have results of i64, {op} has not");
             check.destination(to)
         }
         Inst::Load { kind, orientation, half, first, streams, from } => {
@@ -61,6 +62,8 @@ pub fn check(inst: &Inst, queue: Queue, spec: &MachineSpec) -> Result<(), Illega
         }
         Inst::Scale { kind, offsets, first, streams, from } => {
             check.kind(kind)?;
+            must!(kind.has_scale(), "kind: {kind} tiles have no scales, only lb8 and lb4 do");
+            must!(!offsets || kind == TileKind::Lb4, "offsets: only lb4 tiles have O");
             let most = scale_vectors(kind, offsets, spec);
             check.vectors(streams.get(), 1, from)?;
             let end = first.get() + streams.get();
@@ -85,7 +88,9 @@ pub fn check(inst: &Inst, queue: Queue, spec: &MachineSpec) -> Result<(), Illega
             must!(to.direction == check.inward(), "to: results flow inward, {}", stream_name(check.inward()));
             check.group(to, format.streams())
         }
-        Inst::Shift { streams, from, to, .. } | Inst::Rotate { streams, from, to, .. } => {
+        Inst::Shift { by, streams, from, to } | Inst::Rotate { by, streams, from, to } => {
+            let lanes = spec.lanes();
+            must!(u32::from(by.0.unsigned_abs()) < lanes, "by: less than a vector's {lanes} lanes, up or down");
             check.switch(streams.get(), from, to)
         }
         Inst::Permute { map, streams, from, to } => {
@@ -102,8 +107,14 @@ pub fn check(inst: &Inst, queue: Queue, spec: &MachineSpec) -> Result<(), Illega
         }
         Inst::Send { from } => check.group(from, 1),
         Inst::Receive { to } => check.group(to, 1),
-        Inst::Fetch { from } => check.group(from, 1),
-        _ => Ok(()),
+        Inst::Nop { .. }
+        | Inst::Repeat { .. }
+        | Inst::Sync {}
+        | Inst::Notify {}
+        | Inst::Fetch { .. }
+        | Inst::Deskew {}
+        | Inst::Transmit {}
+        | Inst::RuntimeDeskew { .. } => check.control(inst),
     }
 }
 
@@ -123,10 +134,7 @@ impl Check<'_> {
     }
 
     fn group(&self, first: Stream, streams: u8) -> Result<(), Illegal> {
-        must!(
-            first.number.is_multiple_of(streams),
-            "{first}: a group of {streams} starts at a multiple of {streams}"
-        );
+        must!(first.number.is_multiple_of(streams), "{first}: a group of {streams} starts at a multiple of {streams}");
         must!(
             u32::from(first.number) + u32::from(streams) <= self.spec.streams,
             "{first}: {} has {} streams in each direction",
@@ -158,9 +166,50 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn interleaved(&self, word: u32, log2: u32, residue: u32) -> Result<(), Illegal> {
+    /// Control stands in any queue, but what it says must mean something there.
+    fn control(&self, inst: &Inst) -> Result<(), Illegal> {
+        match *inst {
+            Inst::Nop { cycles } => must!(cycles.get() > 0, "cycles: at least 1"),
+            Inst::Repeat { count, every, word_stride, row_stride } => {
+                must!(count.get() > 0, "count: at least 1 further issue");
+                must!(every.get() > 0, "every: at least 1 cycle, a queue issues one instruction a cycle");
+                let words = matches!(self.queue, Queue::Mem(..));
+                must!(words || word_stride.0 == 0, "word_stride: instructions of {} have no address", self.queue);
+                let rows = matches!(self.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
+                must!(rows || row_stride.0 == 0, "row_stride: instructions of {} have no row", self.queue);
+            }
+            Inst::Fetch { from } => {
+                let streamed = self.spec.instruction.supply == InstructionSupply::Streamed;
+                must!(streamed, "queues of {} read their own text, there is nothing to fetch", self.spec.name);
+                self.group(from, 1)?;
+            }
+            Inst::Transmit {} => must!(self.spec.c2c.links > 0, "{} has no links", self.spec.name),
+            Inst::RuntimeDeskew { cycles } => {
+                let epoch = self.spec.time.epoch_cycles;
+                must!(cycles.get() >= epoch, "cycles: {cycles}, an alignment takes an epoch of {epoch}");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The part of a table that lies here.
+    fn table(&self, address: Address, log2: u32, residue: u32, count: u32) -> Result<(), Illegal> {
         must!(residue < 1 << log2, "residue: {residue} is not below 2^{log2}");
-        self.word(word)
+        self.word(address.word.into())?;
+        let end = u32::from(address.word) + table_words(count, log2, residue);
+        let most = self.spec.words_per_bank();
+        must!(end <= most, "address, count: the table's words here end at {end}, a bank has {most}");
+        Ok(())
+    }
+
+    fn segments(&self, boundary: u32, lanes: u32) -> Result<(), Illegal> {
+        let most = self.spec.lanes();
+        must!(boundary & 1 == 1, "boundary: bit 0 must be set, a segment starts at lane 0");
+        let groups = most.div_ceil(32);
+        must!(boundary >> groups == 0, "boundary: a vector has {groups} groups of 32 lanes, one bit each");
+        must!((1..=most).contains(&lanes), "lanes: {lanes}, it is 1 to {most}");
+        Ok(())
     }
 
     fn memory(&self, bank0: Slot, bank1: Slot) -> Result<(), Illegal> {
@@ -168,6 +217,7 @@ impl Check<'_> {
             (Slot::Read(..), Slot::Read(..)) | (Slot::Write(..), Slot::Write(..)) => {
                 return Err(Illegal("a slice makes at most one read and one write a cycle".to_owned()));
             }
+            (Slot::Idle, Slot::Idle) => return Err(Illegal("bank0, bank1: both are idle, write `nop`".to_owned())),
             _ => {}
         }
         for slot in [bank0, bank1] {
@@ -187,6 +237,12 @@ impl Check<'_> {
             TileKind::Wide12 | TileKind::Wide25 => mxm.wide,
         };
         must!(known, "{} has no {kind} tiles", self.spec.name);
+        let pairs = mxm.planes_per_hemisphere.is_multiple_of(2);
+        must!(
+            pairs || !kind.takes_pair(),
+            "{kind} tiles take pairs of planes, a hemisphere of {} has an odd number",
+            self.spec.name
+        );
         if let Queue::Load(plane) | Queue::Activate(plane) | Queue::Drain(plane) = self.queue {
             must!(!kind.takes_pair() || plane % 2 == 0, "{kind} tiles are driven by the even plane of a pair");
         }
@@ -236,18 +292,16 @@ impl Check<'_> {
             let name = ["a", "b", "c"][place];
             must!((*source == Source::None) == (place >= arity), "{op} takes {arity} operands, see {name}");
             self.source(*source)?;
-            let wide = matches!(source, Source::Stream(_, Format::I64));
-            must!(!wide || matches!(op, AluOp::AddI64 | AluOp::RoundI64 | AluOp::Identity), "{op} takes no i64: {name}");
+            let takes_i64 = matches!(op, AluOp::AddI64 | AluOp::RoundI64);
+            match source {
+                Source::Stream(_, Format::I64) => {
+                    must!(takes_i64 || op == AluOp::Identity, "{op} takes no i64: {name}");
+                }
+                Source::Stream(..) | Source::Immediate => must!(!takes_i64, "{op} takes i64 only: {name}"),
+                Source::None | Source::Alu(_) | Source::Reduce(_) => {}
+            }
         }
         self.destination(to)
-    }
-
-    fn reduced(&self, op: ReduceOp, format: Format) -> Result<(), Illegal> {
-        must!(
-            format != Format::I64 || op == ReduceOp::SumI32,
-            "to: only sums have results of i64, {op} has not"
-        );
-        Ok(())
     }
 }
 

@@ -12,3 +12,4 @@ pub mod inst;
 pub mod keys;
 pub mod legal;
 pub mod spec;
+pub mod system;

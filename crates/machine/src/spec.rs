@@ -219,6 +219,8 @@ pub struct PowerSpec {
 pub struct PackageSpec {
     /// Chips of a node, all linked with each other.
     pub chips_per_node: u32,
+    /// Links of a chip that leave its node; those to each other chip of the node come before them.
+    pub global_links_per_chip: u32,
     /// Nodes of a rack, one of them a spare.
     pub nodes_per_rack: u32,
 }
@@ -245,6 +247,12 @@ impl MachineSpec {
     /// Bytes of SRAM on the chip.
     pub fn sram_bytes(&self) -> u64 {
         2 * u64::from(self.mem.slices_per_hemisphere) * u64::from(self.mem.words_per_slice) * u64::from(self.lanes())
+    }
+
+    /// Whole cycles in which a link's line rate carries one vector.
+    pub fn link_vector_cycles(&self) -> u64 {
+        let bits = 8 * u128::from(self.c2c.vector_bytes) * u128::from(self.clock_hertz);
+        bits.div_ceil(u128::from(self.c2c.bits_per_second)) as u64
     }
 
     /// Planes on the chip; the first half is in the west.

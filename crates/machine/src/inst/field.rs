@@ -177,6 +177,11 @@ macro_rules! named_field {
         impl $name {
             /// All values, in the order of their codes.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// What the value means, for the manual.
+            pub fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($vdoc),*).trim_ascii()),* }
+            }
         }
 
         impl std::fmt::Display for $name {
