@@ -1,0 +1,192 @@
+//! Entries: instances in time, what they find on each chip, links between chips, and the predicted cycles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockstep_machine::access::exchange_cycles;
+
+use super::facts::{Facts, Lasting, Site};
+use super::layout::text_words;
+use super::report::{Report, Violation, ViolationKind};
+use super::state::{Chip, Crossing, Found};
+use crate::program::{BindingKind, Entry, Program};
+
+/// What crossed the links of an entry, by chip and link, each in the order of time.
+#[derive(Default)]
+struct Crossings {
+    sent: BTreeMap<(u32, u8), Vec<Crossing>>,
+    received: BTreeMap<(u32, u8), Vec<Crossing>>,
+}
+
+/// Runs an entry on all chips; `found` is called with the place of an instance in the entry and each operand that it reads
+/// from a lasting place. Returns the cycle after the last effect.
+pub(crate) fn run(
+    program: &Program<'_>,
+    facts: &[Facts],
+    entry: &Entry,
+    report: &mut Report,
+    found: &mut impl FnMut(&mut Report, usize, &Lasting, Found),
+) -> u64 {
+    let mut crossings = Crossings::default();
+    let mut apart = true;
+    let end_of = |place: usize| entry.instances[place].start + facts[entry.instances[place].block as usize].cycles;
+    let end = (0..entry.instances.len()).map(end_of).max().unwrap_or(0);
+    let chips: BTreeSet<u32> = entry.instances.iter().map(|instance| instance.chip).collect();
+    for chip in chips {
+        let on_chip = |place: &usize| entry.instances[*place].chip == chip;
+        let places: Vec<usize> = (0..entry.instances.len()).filter(on_chip).collect();
+        if overlap(program, entry, &places, end_of, report) {
+            // In what order they touch memory is not known, so nothing can be said about what they find there.
+            apart = false;
+            continue;
+        }
+        let mut state = Chip::new(program, facts, chip, text_words(program, chip));
+        for place in places {
+            let instance = &entry.instances[place];
+            state.run(instance, report, &mut |report, access, origin| found(report, place, access, origin));
+        }
+        outputs(program, entry, &mut state, (chip, end), report);
+        for (lists, list) in
+            [(&mut crossings.sent, &state.traffic.sent), (&mut crossings.received, &state.traffic.received)]
+        {
+            for crossing in list {
+                lists.entry((chip, crossing.link)).or_default().push(*crossing);
+            }
+        }
+    }
+    if apart {
+        links(program, facts, &crossings, report);
+    }
+    end
+}
+
+/// Instances of a chip come one after the other, in time and in the entry.
+fn overlap(
+    program: &Program<'_>,
+    entry: &Entry,
+    places: &[usize],
+    end_of: impl Fn(usize) -> u64,
+    report: &mut Report,
+) -> bool {
+    let mut found = false;
+    for pair in places.windows(2) {
+        let (before, after) = (&entry.instances[pair[0]], &entry.instances[pair[1]]);
+        let end = end_of(pair[0]);
+        if after.start < end {
+            found = true;
+            let name = |block: u32| &program.blocks[block as usize].name;
+            let message =
+                format!("block {} starts here, {} before it ends at {end}", name(after.block), name(before.block));
+            report.add(|| Violation::whole(ViolationKind::Overlap, after.chip, after.start, message));
+        }
+    }
+    found
+}
+
+/// All words of outputs hold something when the entry ends.
+fn outputs(program: &Program<'_>, entry: &Entry, state: &mut Chip<'_>, (chip, end): (u32, u64), report: &mut Report) {
+    for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
+        for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
+            if !state.is_written(*word) {
+                let message = format!("nothing writes word {place} of output {} in entry {}", binding.name, entry.name);
+                report.add(|| Violation::whole(ViolationKind::EmptyRead, chip, end, message));
+            }
+        }
+    }
+}
+
+/// Every vector leads somewhere, is there when it is taken, and finds room when it arrives.
+fn links(program: &Program<'_>, facts: &[Facts], crossings: &Crossings, report: &mut Report) {
+    let out: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.from_chip, link.from_link)).collect();
+    let into: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.to_chip, link.to_link)).collect();
+    for (lists, connected) in [(&crossings.sent, &out), (&crossings.received, &into)] {
+        for ((chip, link), list) in lists.iter().filter(|(side, _)| !connected.contains(side)) {
+            let message = format!("link {link} of chip {chip} is not connected on this side");
+            report.add(|| crossing(facts, ViolationKind::Unconnected, *chip, &list[0], message));
+        }
+    }
+    let none = Vec::new();
+    for link in &program.links {
+        let sent = crossings.sent.get(&(link.from_chip, link.from_link)).unwrap_or(&none);
+        let received = crossings.received.get(&(link.to_chip, link.to_link)).unwrap_or(&none);
+        late(program, facts, link.to_chip, sent, received, report);
+        overflow(program, facts, link.to_chip, sent, received, report);
+    }
+}
+
+fn crossing(facts: &[Facts], kind: ViolationKind, chip: u32, crossing: &Crossing, message: String) -> Violation {
+    let site = Site { chip, start: 0 };
+    facts[crossing.block as usize].violation(kind, site, crossing.cycle, crossing.issue, message)
+}
+
+fn late(
+    program: &Program<'_>,
+    facts: &[Facts],
+    chip: u32,
+    sent: &[Crossing],
+    received: &[Crossing],
+    report: &mut Report,
+) {
+    let longest = u64::from(exchange_cycles(&program.machine));
+    for (nth, taken) in received.iter().enumerate() {
+        let send = sent.get(nth);
+        if send.is_some_and(|send| send.cycle + longest <= taken.cycle) {
+            continue;
+        }
+        report.add(|| {
+            let message = send.map_or_else(
+                || format!("vector {nth} of the link is never sent"),
+                |send| format!("vector {nth} of the link may come at {} only", send.cycle + longest),
+            );
+            let mut violation = crossing(facts, ViolationKind::LinkLate, chip, taken, message);
+            violation.other = send.and_then(|send| facts[send.block as usize].other(send.issue));
+            violation
+        });
+    }
+}
+
+/// Vectors that may wait at once: those that may have come, less those taken before this one can come.
+fn overflow(
+    program: &Program<'_>,
+    facts: &[Facts],
+    chip: u32,
+    sent: &[Crossing],
+    received: &[Crossing],
+    report: &mut Report,
+) {
+    let c2c = &program.machine.c2c;
+    let shortest = u64::from(c2c.send_delay + c2c.vector_cycles + c2c.latency_min_cycles);
+    for (nth, send) in sent.iter().enumerate() {
+        let arrives = send.cycle + shortest;
+        let taken = received.partition_point(|taken| taken.cycle < arrives).min(nth + 1);
+        let waiting = nth + 1 - taken;
+        if waiting > c2c.fifo_vectors as usize {
+            let message = format!("{waiting} vectors may wait at once, the receiver holds {}", c2c.fifo_vectors);
+            report.add(|| {
+                let mut violation = crossing(facts, ViolationKind::LinkOverflow, chip, send, message);
+                violation.cycle = arrives;
+                violation
+            });
+        }
+    }
+}
+
+/// The predicted cycles of an entry and its phases.
+pub(crate) fn check_cycles(entry: &Entry, end: u64, report: &mut Report) {
+    let mut wrong = |cycle: u64, message: String| {
+        report.add(|| Violation::whole(ViolationKind::CycleMismatch, 0, cycle, message));
+    };
+    if end != entry.cycles {
+        wrong(end, format!("entry {} takes {end} cycles, predicted are {}", entry.name, entry.cycles));
+        return;
+    }
+    let mut covered = 0_u64;
+    for phase in &entry.phases {
+        if phase.start != covered {
+            wrong(phase.start, format!("phase {} starts here, the one before it ends at {covered}", phase.name));
+        }
+        covered = phase.start.saturating_add(phase.cycles);
+    }
+    if covered != end {
+        wrong(covered, format!("the phases of entry {} end here, the entry at {end}", entry.name));
+    }
+}
