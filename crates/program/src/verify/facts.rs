@@ -12,10 +12,10 @@ use crate::issues::{Issue, block_issues};
 use crate::program::{Block, IssueId};
 
 /// More issues than this in one block are refused: a hostile program must not take all memory.
-pub const ISSUES_MAX: usize = 16 << 20;
+pub(crate) const ISSUES_MAX: usize = 16 << 20;
 
 /// Blocks longer than this are refused: cycles stay far from the end of their range.
-pub const CYCLES_MAX: u64 = 1 << 48;
+pub(crate) const CYCLES_MAX: u64 = 1 << 48;
 
 /// Where and when a block is first run, so that what is wrong with it can be told in the time of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
