@@ -6,7 +6,11 @@
 //! [`program`], then [`issues`] (what a queue's text issues when).
 
 pub mod builder;
+pub mod derive;
 pub mod issues;
 pub mod program;
+pub mod verify;
 
+pub use derive::derive;
 pub use program::Program;
+pub use verify::verify;
