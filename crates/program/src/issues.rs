@@ -64,7 +64,8 @@ struct Walk<'a> {
     barrier_cycles: u64,
 }
 
-/// All issues of a block's units, sorted by cycle, then by queue. Control instructions issue nothing.
+/// All issues of a block's units, sorted by cycle, then by queue. Control instructions issue nothing, but for `ifetch`,
+/// which reads a stream.
 ///
 /// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
 pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
@@ -153,12 +154,13 @@ impl Walk<'_> {
                     }
                     cycle += 1;
                 }
-                Inst::Fetch { .. } | Inst::Deskew {} | Inst::Transmit {} => cycle += 1,
+                Inst::Deskew {} | Inst::Transmit {} => cycle += 1,
                 _ => {
                     if !push(cycle, IssueId { queue, inst: at, issue: 0 }, inst.into())? {
                         return Ok((cycle, false));
                     }
-                    previous = Some((cycle, at, inst));
+                    // Control is not repeated.
+                    previous = (!matches!(inst, Inst::Fetch { .. })).then_some((cycle, at, inst));
                     cycle += 1;
                 }
             }

@@ -10,7 +10,7 @@ use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, W
 
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
-use crate::link::{LastingAccess, LinkedBlock};
+use crate::link::{LastingAccess, LinkedBlock, issue_fault};
 
 /// Who wrote a lasting place, in few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ impl<'a> ChipState<'a> {
         age: u32,
     ) -> Result<Origin, LocalFault> {
         let inst = linked.issues[access.issue as usize].what.inst;
-        let out_of_range = |message| fault(linked, access, FaultKind::AddressOutOfRange, message);
+        let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
         let writer = match access.place {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
@@ -232,7 +232,7 @@ impl<'a> ChipState<'a> {
                 let first = self.address(instance, address, words).map_err(out_of_range)?;
                 let range = self.bank(side, slice, bank)[first..first + words as usize].to_vec();
                 if range.contains(&Writer::Nobody) {
-                    let message = "the table has words that nothing has written".to_owned();
+                    let message = "the table has words that nothing has written";
                     return Err(fault(linked, access, FaultKind::EmptyRead, message));
                 }
                 let parts = range.iter().enumerate().map(|(at, writer)| self.origin(*writer).part_hash(at as u64));
@@ -244,7 +244,7 @@ impl<'a> ChipState<'a> {
                     && wanted != loaded
                 {
                     let message = format!("the buffer holds a tile of {loaded}");
-                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                    return Err(fault(linked, access, FaultKind::KindMismatch, &message));
                 }
                 return Ok(if loads == 0 { Origin::Nothing } else { Origin::Many(hash) });
             }
@@ -254,7 +254,7 @@ impl<'a> ChipState<'a> {
                     && wanted != installed
                 {
                     let message = format!("the array is a tile of {installed}");
-                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                    return Err(fault(linked, access, FaultKind::KindMismatch, &message));
                 }
                 writer
             }
@@ -265,7 +265,7 @@ impl<'a> ChipState<'a> {
                 let now = instance.start + access.cycle;
                 if writer != Writer::Nobody && now < cycle + u64::from(age) {
                     let message = format!("its last sum was begun {} cycles ago, it takes {age}", now - cycle);
-                    return Err(fault(linked, access, FaultKind::EarlyDrain, message));
+                    return Err(fault(linked, access, FaultKind::EarlyDrain, &message));
                 }
                 writer
             }
@@ -279,7 +279,7 @@ impl<'a> ChipState<'a> {
         };
         if writer == Writer::Nobody {
             let message = format!("nothing was written to {:?}", access.place);
-            return Err(fault(linked, access, FaultKind::EmptyRead, message));
+            return Err(fault(linked, access, FaultKind::EmptyRead, &message));
         }
         Ok(self.origin(writer))
     }
@@ -291,7 +291,7 @@ impl<'a> ChipState<'a> {
     fn write(&mut self, instance: &Instance, linked: &LinkedBlock, access: &LastingAccess) -> Result<(), LocalFault> {
         let writer = Writer::Issue(instance.block, access.issue, access.ordinal);
         let inst = linked.issues[access.issue as usize].what.inst;
-        let out_of_range = |message| fault(linked, access, FaultKind::AddressOutOfRange, message);
+        let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
         match access.place {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
@@ -304,14 +304,11 @@ impl<'a> ChipState<'a> {
             Place::BufferVector(plane, vector) | Place::BufferScale(plane, vector) => {
                 let scale = u64::from(matches!(access.place, Place::BufferScale(..)));
                 let part = self.origin(writer).part_hash(u64::from(vector) << 1 | scale);
-                let kind = match inst {
-                    Inst::Load { kind, .. } | Inst::Scale { kind, .. } => kind,
-                    _ => return Ok(()),
-                };
+                let (Inst::Load { kind, .. } | Inst::Scale { kind, .. }) = inst else { return Ok(()) };
                 let (hash, loads, held) = &mut self.buffers[plane as usize];
                 if held.is_some_and(|held| held != kind) {
                     let message = format!("the buffer is taking a tile of another kind than {kind}");
-                    return Err(fault(linked, access, FaultKind::KindMismatch, message));
+                    return Err(fault(linked, access, FaultKind::KindMismatch, &message));
                 }
                 (*hash, *loads, *held) = (hash.wrapping_add(part), *loads + 1, Some(kind));
             }
@@ -336,10 +333,8 @@ impl<'a> ChipState<'a> {
     }
 }
 
-fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message: String) -> LocalFault {
-    let issue = &linked.issues[access.issue as usize];
-    let message = format!("`{}` (instruction {}, issue {}): {message}", issue.what.inst, issue.id.inst, issue.id.issue);
-    LocalFault::new(kind, access.cycle, issue.id.queue, message)
+fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message: &str) -> LocalFault {
+    issue_fault(&linked.issues[access.issue as usize], kind, access.cycle, message)
 }
 
 fn check_origin(
@@ -360,5 +355,5 @@ fn check_origin(
         return Ok(());
     }
     let message = format!("operand {} comes from {found:?}, the program says {expected:?}", access.ordinal);
-    Err(fault(linked, access, FaultKind::WrongProducer, message))
+    Err(fault(linked, access, FaultKind::WrongProducer, &message))
 }

@@ -95,8 +95,8 @@ pub(crate) fn count(program: &Program<'_>, blocks: &[LinkedBlock], entry: &Entry
     let share = |n: u64, each: f64| if chip_cycles == 0.0 { 0.0 } else { n as f64 / (chip_cycles * each) };
     let mut queues = [0_u64; UNITS.len()];
     spec.queues().into_iter().for_each(|queue| queues[unit(queue)] += 1);
-    for at in 0..UNITS.len() {
-        all.utilisation[at] = if queues[at] == 0 { 0.0 } else { share(all.issues[at], queues[at] as f64) };
+    for (at, queues) in queues.into_iter().enumerate().filter(|(_, queues)| *queues > 0) {
+        all.utilisation[at] = share(all.issues[at], queues as f64);
     }
     all.sram_bandwidth = share(all.reads + all.writes, f64::from(4 * spec.mem.slices_per_hemisphere));
     all.stream_bandwidth = share(all.hops, f64::from(2 * spec.streams * spec.positions()));

@@ -4,9 +4,6 @@
 //! position 2^i holds the parity of the positions that have bit i, and a last bit holds the parity of everything. One
 //! flipped bit is named by the syndrome; two leave the overall parity even and the syndrome not zero.
 
-/// Check bits beside the overall parity: positions up to 136 need 8.
-const CHECKS: usize = 8;
-
 /// Data and check bits of one superlane's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Codeword {
@@ -67,8 +64,8 @@ pub(crate) fn decode(word: Codeword) -> Decoded {
 }
 
 impl Codeword {
-    /// Bits of a codeword.
-    pub(crate) const BITS: u8 = 128 + CHECKS as u8 + 1;
+    /// Bits of a codeword: data, 8 check bits (positions go up to 136), the overall parity.
+    pub(crate) const BITS: u8 = 128 + 8 + 1;
 
     /// Flips a bit: data, then check bits, then the overall parity.
     pub(crate) fn flip(&mut self, bit: u8) {

@@ -15,6 +15,8 @@ pub enum FaultKind {
     StreamClash,
     /// One unit asked to do two things in one cycle.
     PortClash,
+    /// A read and a write of one bank in one cycle.
+    BankClash,
     /// A row drained before its sums are complete.
     EarlyDrain,
     /// An operand produced by another instruction than the program says.

@@ -17,14 +17,19 @@ mod half;
 mod link;
 mod memory;
 mod plane;
+#[cfg(test)]
+mod plane_tests;
 mod reduce;
 mod run;
 mod simulator;
 mod slots;
+mod supply;
 mod switch;
+mod trace;
 mod value;
 mod vector;
 
 pub use counters::{Counters, Energy, UNITS};
 pub use fault::{Fault, FaultKind, Unit};
 pub use simulator::{Error, Linked, Report, Simulator};
+pub use trace::write_trace;

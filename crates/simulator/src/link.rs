@@ -6,7 +6,7 @@
 //! and is listed, in order, for [`crate::check`].
 
 use lockstep_machine::access::{Access, Effect, Place, accesses};
-use lockstep_machine::geometry::{Direction, Position, Queue};
+use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::Slot;
 use lockstep_machine::spec::MachineSpec;
@@ -15,6 +15,7 @@ use lockstep_program::program::{Block, Origin};
 
 use crate::edges::Edges;
 use crate::fault::{FaultKind, LocalFault};
+use crate::supply;
 
 /// More issues than this in one block are refused: a hostile program must not take all memory.
 const ISSUES_MAX: usize = 64 << 20;
@@ -127,18 +128,13 @@ struct Linker<'a> {
 /// Numbers for queues, without searching.
 #[derive(Clone, Debug)]
 struct QueueIndex {
-    slices: usize,
     alus: usize,
     reducers: usize,
 }
 
 impl QueueIndex {
     fn new(spec: &MachineSpec) -> Self {
-        Self {
-            slices: spec.mem.slices_per_hemisphere as usize,
-            alus: spec.vxm.alus as usize,
-            reducers: spec.vxm.reduce_units as usize,
-        }
+        Self { alus: spec.vxm.alus as usize, reducers: spec.vxm.reduce_units as usize }
     }
 
     /// A number for an ALU or a reducer.
@@ -172,6 +168,7 @@ pub(crate) fn link(block: &Block, index: u32, spec: &MachineSpec, check_flow: bo
             return Err(illegal(Some(text.queue), format!("{} has no {}", spec.name, text.queue)));
         }
     }
+    supply::check(&issues, spec)?;
     let edges = check_flow.then(|| Edges::new(&block.flow));
     Linker::new(spec, index, issues, edges).run()
 }
@@ -411,18 +408,16 @@ impl<'a> Linker<'a> {
     /// What a quiet gather finds under itself is an operand like any other: the one after its reads.
     fn check_under(&mut self, cycle: u64, issue: u32, found: Option<(u32, u8)>) -> Result<(), LocalFault> {
         let reads = read_count(&self.issues[issue as usize], self.spec);
-        match found {
-            Some((from, result)) => self.check_edge(cycle, issue, reads, from, result),
-            None => {
-                let Some(edges) = &mut self.edges else { return Ok(()) };
-                let expected = edges.expected(self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
-                if expected == Some(Origin::Nothing) {
-                    return Ok(());
-                }
-                let message = format!("merges over nothing, the program says {expected:?}");
-                Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
-            }
+        if let Some((from, result)) = found {
+            return self.check_edge(cycle, issue, reads, from, result);
         }
+        let Some(edges) = &mut self.edges else { return Ok(()) };
+        let expected = edges.expected(self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
+        if expected == Some(Origin::Nothing) {
+            return Ok(());
+        }
+        let message = format!("merges over nothing, the program says {expected:?}");
+        Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
     }
 
     fn use_port(&mut self, cycle: u64, queue: Queue, issue: u32) -> Result<(), LocalFault> {
@@ -441,15 +436,14 @@ impl<'a> Linker<'a> {
     }
 
     fn fault(&self, kind: FaultKind, cycle: u64, issue: u32, message: &str) -> LocalFault {
-        let Issue { id, what, .. } = self.issues[issue as usize];
-        let message = format!("`{}` (instruction {}, issue {}): {message}", what.inst, id.inst, id.issue);
-        LocalFault::new(kind, cycle, id.queue, message)
+        issue_fault(&self.issues[issue as usize], kind, cycle, message)
     }
 
     /// Orders the tape and gives values their slots.
     fn into_block(self) -> Result<LinkedBlock, LocalFault> {
         let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, reach, driven, .. } = self;
         lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
+        check_banks(&issues, &lasting)?;
         let mut order = Vec::with_capacity(ops.len());
         for (op, Op { issue, .. }) in ops.iter().enumerate() {
             place_op(&issues[*issue as usize], spec, &mut |key, part| order.push((key, op as u32, part)));
@@ -463,6 +457,31 @@ impl<'a> Linker<'a> {
         lay_out(&mut block, &ops, &order, &operands, &results, values);
         Ok(block)
     }
+}
+
+/// A fault of an instruction.
+pub(crate) fn issue_fault(issue: &Issue, kind: FaultKind, cycle: u64, message: &str) -> LocalFault {
+    let Issue { id, what, .. } = issue;
+    let message = format!("`{}` (instruction {}, issue {}): {message}", what.inst, id.inst, id.issue);
+    LocalFault::new(kind, cycle, id.queue, message)
+}
+
+/// A bank is read or written once a cycle. Two slots of one instruction name two banks, so only a write that comes later
+/// than its issue can meet another instruction's access.
+fn check_banks(issues: &[Issue], lasting: &[LastingAccess]) -> Result<(), LocalFault> {
+    let mut used = [[(u64::MAX, NO_SLOT); 2]; 2 * 256];
+    for access in lasting {
+        let (Place::Word(side, slice, bank, _) | Place::Words(side, slice, bank, ..)) = access.place else { continue };
+        let (cycle, by) =
+            &mut used[usize::from(side == Hemisphere::East) * 256 + usize::from(slice)][usize::from(bank)];
+        if *cycle == access.cycle && *by != access.issue {
+            let other = &issues[*by as usize];
+            let message = format!("bank {bank} is in use by {} `{}`", other.id.queue, other.what.inst);
+            return Err(issue_fault(&issues[access.issue as usize], FaultKind::BankClash, access.cycle, &message));
+        }
+        (*cycle, *by) = (access.cycle, access.issue);
+    }
+    Ok(())
 }
 
 /// Copies the tape in its order, and gives each value a slot for as long as someone will read it.
@@ -537,10 +556,9 @@ fn place_op(issue: &Issue, spec: &MachineSpec, place: &mut impl FnMut(u64, Part)
     let key = |cycle: u64, class: u64| cycle << 2 | class;
     let written = key(issue.cycle + u64::from(spec.mem.write_delay) - 1, 2);
     match issue.what.inst {
-        Inst::Drain { .. } => place(key(issue.cycle, 0), Part::Whole),
+        Inst::Drain { .. } | Inst::Gather { .. } => place(key(issue.cycle, 0), Part::Whole),
         Inst::Install { .. } => place(key(issue.cycle, 2), Part::Whole),
         Inst::Load { .. } | Inst::Scale { .. } | Inst::Codebook { .. } => place(key(issue.cycle, 3), Part::Whole),
-        Inst::Gather { .. } => place(key(issue.cycle, 0), Part::Whole),
         Inst::Scatter { .. } => place(written, Part::Whole),
         // Text is not a value: only its timing is simulated.
         Inst::Fetch { .. } => {}

@@ -19,11 +19,11 @@ pub(crate) struct Bank {
 /// All banks of a chip; those that nothing uses take no room.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    banks: Vec<Option<Vec<Bytes>>>,
+    contents: Vec<Option<Vec<Bytes>>>,
     slices: usize,
     words: usize,
     /// Bits that flipped and were not yet written over: by bank, word and superlane, positions in the codeword.
-    flipped: BTreeMap<(Bank, u16, u8), Vec<u8>>,
+    upsets: BTreeMap<(Bank, u16, u8), Vec<u8>>,
     /// Words read with a flipped bit that was set right.
     pub(crate) corrected: u64,
 }
@@ -32,10 +32,10 @@ impl Memory {
     pub(crate) fn new(spec: &MachineSpec) -> Self {
         let slices = spec.mem.slices_per_hemisphere as usize;
         Self {
-            banks: vec![None; 4 * slices],
+            contents: vec![None; 4 * slices],
             slices,
             words: spec.words_per_bank() as usize,
-            flipped: BTreeMap::new(),
+            upsets: BTreeMap::new(),
             corrected: 0,
         }
     }
@@ -48,26 +48,26 @@ impl Memory {
     /// A word without its check.
     pub(crate) fn word_mut(&mut self, at: Bank, word: usize) -> &mut Bytes {
         let (index, words) = (self.index(at), self.words);
-        &mut self.banks[index].get_or_insert_with(|| vec![[0; LANES]; words])[word]
+        &mut self.contents[index].get_or_insert_with(|| vec![[0; LANES]; words])[word]
     }
 
     /// Writes a word; flipped bits in it are gone.
     pub(crate) fn write(&mut self, at: Bank, word: usize, value: &Bytes) {
         *self.word_mut(at, word) = *value;
-        if !self.flipped.is_empty() {
-            self.flipped.retain(|(bank, flipped, _), _| (*bank, usize::from(*flipped)) != (at, word));
+        if !self.upsets.is_empty() {
+            self.upsets.retain(|(bank, flipped, _), _| (*bank, usize::from(*flipped)) != (at, word));
         }
     }
 
     /// Writes a superlane of a word.
     pub(crate) fn write_superlane(&mut self, at: Bank, word: usize, superlane: usize, bytes: &[u8]) {
         self.word_mut(at, word)[16 * superlane..16 * superlane + 16].copy_from_slice(bytes);
-        self.flipped.remove(&(at, word as u16, superlane as u8));
+        self.upsets.remove(&(at, word as u16, superlane as u8));
     }
 
     /// Reads a word through its check.
     pub(crate) fn read(&mut self, at: Bank, word: usize) -> Result<&Bytes, String> {
-        if !self.flipped.is_empty() {
+        if !self.upsets.is_empty() {
             for superlane in 0..LANES / 16 {
                 self.check(at, word, superlane)?;
             }
@@ -85,7 +85,8 @@ impl Memory {
 
     /// Flips a bit of a superlane's codeword: 0 to 127 are data, from 128 on are check bits.
     pub(crate) fn flip(&mut self, at: Bank, word: usize, superlane: usize, bit: u8) {
-        let bits = self.flipped.entry((at, word as u16, superlane as u8)).or_default();
+        let bit = bit % ecc::Codeword::BITS;
+        let bits = self.upsets.entry((at, word as u16, superlane as u8)).or_default();
         match bits.iter().position(|flipped| *flipped == bit) {
             Some(twice) => {
                 bits.remove(twice);
@@ -96,7 +97,7 @@ impl Memory {
 
     /// Decodes a superlane's codeword if bits of it flipped: what the consumer of a word does.
     fn check(&mut self, at: Bank, word: usize, superlane: usize) -> Result<(), String> {
-        let Some(bits) = self.flipped.get(&(at, word as u16, superlane as u8)).cloned() else { return Ok(()) };
+        let Some(bits) = self.upsets.get(&(at, word as u16, superlane as u8)).cloned() else { return Ok(()) };
         let mut data = [0; 16];
         data.copy_from_slice(&self.word_mut(at, word)[16 * superlane..16 * superlane + 16]);
         let sound = u128::from_le_bytes(data);

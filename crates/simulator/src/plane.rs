@@ -312,7 +312,7 @@ impl Plane {
         match &self.array {
             Array::Empty => Err(ValueError::range("the array holds no tile".to_owned())),
             Array::Block { kind, .. } => {
-                let batch = if *kind == TileKind::Lb4 && half == Half::High { 1 } else { 0 };
+                let batch = usize::from(*kind == TileKind::Lb4 && half == Half::High);
                 self.take_block(batch, row, a, scale)
             }
             Array::Dense { kind, largest, .. } => {

@@ -84,7 +84,7 @@ impl<'a> Linked<'a> {
         self.program
     }
 
-    fn entry(&self, name: &str) -> Result<&'a Entry, Error> {
+    pub(crate) fn entry(&self, name: &str) -> Result<&'a Entry, Error> {
         self.program.entries.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Entry {
             name: name.to_owned(),
             known: self.program.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
