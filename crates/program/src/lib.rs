@@ -7,8 +7,11 @@
 
 pub mod builder;
 pub mod derive;
+pub mod file;
+pub mod form;
 pub mod issues;
 pub mod program;
+pub mod text;
 pub mod verify;
 
 pub use derive::derive;
