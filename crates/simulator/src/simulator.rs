@@ -65,16 +65,27 @@ pub struct Linked<'a> {
 }
 
 impl<'a> Linked<'a> {
-    /// Links a program: finds every hazard that does not depend on values.
+    /// Links a program: finds every hazard that does not depend on values, and operands from another producer than the
+    /// program says.
     pub fn new(program: &'a Program<'a>) -> Result<Self, Fault> {
+        Self::link(program, true)
+    }
+
+    /// Links a program whose flow is not looked at: what would its instructions do?
+    pub fn without_flow(program: &'a Program<'a>) -> Result<Self, Fault> {
+        Self::link(program, false)
+    }
+
+    fn link(program: &'a Program<'a>, check_flow: bool) -> Result<Self, Fault> {
         let mut blocks = Vec::with_capacity(program.blocks.len());
         for (index, block) in program.blocks.iter().enumerate() {
             let first = program.entries.iter().flat_map(|e| &e.instances).find(|i| i.block as usize == index);
             let (chip, start) = first.map_or((0, 0), |instance| (instance.chip, instance.start));
-            blocks.push(link(block, index as u32, &program.machine, true).map_err(|fault| fault.at(chip, start))?);
+            blocks
+                .push(link(block, index as u32, &program.machine, check_flow).map_err(|fault| fault.at(chip, start))?);
         }
         for entry in &program.entries {
-            check_entry(program, &blocks, entry, true)?;
+            check_entry(program, &blocks, entry, check_flow)?;
         }
         Ok(Self { program, blocks })
     }

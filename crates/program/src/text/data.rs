@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::field::Field;
 use lockstep_machine::inst::operand::Format;
 
 use super::error::Wrong;
-use super::lex::{Cursor, number};
+use super::lex::{Cursor, number, tokens};
 use super::place::Place;
 use crate::form::short;
 use crate::program::{Content, Image, Word};
@@ -219,6 +220,25 @@ impl Data {
             content: plane(index),
         });
         Ok(images.collect())
+    }
+}
+
+/// Numbers as a data line writes them, little-endian: `1 -2 0.5`, `fill 0`, `ramp start=0 step=1`,
+/// `random seed=7 min=-1 max=1`. Several lines may stand side by side, parted by `;`.
+pub fn parse_numbers(text: &str, format: Format, elements: u32) -> Result<Vec<u8>, String> {
+    let first = Word { chip: 0, hemisphere: Hemisphere::West, slice: 0, bank: 0, word: 0 };
+    let (name, elements) = ("the numbers".to_owned(), elements as usize);
+    let format = Some(format);
+    let mut data = Data { line: 1, name, first, vectors: 0, lanes: 1, format, elements, bytes: Vec::new(), whole: None };
+    let mut growth = Growth::new();
+    for line in text.split(';') {
+        let read = tokens(line).and_then(|tokens| data.line(&mut Cursor::new(line, tokens), &mut growth));
+        read.map_err(|wrong| wrong.at(1, line).to_string())?;
+    }
+    match (data.whole.is_some(), data.missing()) {
+        (true, _) => Ok(vec![0; elements * data.width()]),
+        (_, 0) => Ok(data.bytes),
+        (_, missing) => Err(format!("{missing} of {elements} numbers are missing; end with `; fill 0` to pad")),
     }
 }
 

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Blocks also take `cycles N`, `imports N` and, below `flow`, edges; entries take `cycles N`, phases, and imports below
-//! each `run`. [`print`] writes them all. Who writes by hand leaves them all out: [`Parsed::derive`] then says that they
-//! are still to be found.
+//! each `run`. [`print()`] writes them all. Who writes by hand leaves them out: [`Parsed::derive`] then says that they are
+//! still to be found. Phases may be named by hand.
 
 mod data;
 mod error;
@@ -34,6 +34,7 @@ mod place;
 mod print;
 mod words;
 
+pub use data::parse_numbers;
 pub use error::{TextError, TextErrors};
 pub use parse::{Parsed, parse};
 pub use print::print;

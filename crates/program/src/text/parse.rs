@@ -19,7 +19,8 @@ use crate::program::{BASES, Binding, BindingKind, FlowEdge, Instance, Link, Phas
 pub struct Parsed {
     /// The program.
     pub program: Program<'static>,
-    /// Whether cycles, imports, flow and phases were left out, to be derived. They are then zero and empty.
+    /// Whether cycles, imports and flow were left out, to be derived; they are then zero and empty. Phases may be given
+    /// all the same.
     pub derive: bool,
 }
 
@@ -327,8 +328,7 @@ impl Parser {
                 self.section = Section::Queue;
                 let token = cursor.take("a queue");
                 let queue = token.as_ref().ok().and_then(|token| Queue::parse(&token.text));
-                // Below a queue that is wrong, instructions are read for their errors.
-                block.queues.push(QueueDraft::new(line, queue.unwrap_or(Queue::Alu(u8::MAX))));
+                block.queues.push(QueueDraft::new(line, queue));
                 let token = token?;
                 let queue = queue.ok_or_else(|| {
                     let hint =
@@ -423,7 +423,7 @@ impl Parser {
         Err(TextErrors(self.errors))
     }
 
-    /// Whether cycles, imports, flow and phases are left out. All of them or none must be given.
+    /// Whether cycles, imports and flow are left out. All of them or none must be given.
     fn derive(&mut self) -> bool {
         let blocks = self.blocks.iter().map(|block| (block.line, "block", &block.name, block.given()));
         let entries = self.entries.iter().map(|entry| (entry.line, "entry", &entry.name, entry.given()));

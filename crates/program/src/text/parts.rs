@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::field::Uint;
-use lockstep_machine::inst::{Inst, parse as parse_inst};
+use lockstep_machine::inst::{Inst, TABLE, parse as parse_inst};
 
 use super::error::Wrong;
 use super::print::after;
+use super::words::unknown;
 use crate::form::Item;
 use crate::program::{Block, Entry, FlowEdge, Instance, Phase, QueueText};
 
@@ -18,13 +19,16 @@ pub(super) type Lines = BTreeMap<Item, usize>;
 pub(super) struct QueueDraft {
     pub(super) line: usize,
     pub(super) text: QueueText,
+    /// Whether the queue's name was understood; if not, instructions are read for their own errors.
+    known: bool,
     /// The cycle of the next instruction; none after a barrier.
     cycle: Option<u64>,
 }
 
 impl QueueDraft {
-    pub(super) fn new(line: usize, queue: Queue) -> Self {
-        Self { line, text: QueueText { queue, insts: Vec::new() }, cycle: Some(0) }
+    pub(super) fn new(line: usize, queue: Option<Queue>) -> Self {
+        let text = QueueText { queue: queue.unwrap_or(Queue::Alu(u8::MAX)), insts: Vec::new() };
+        Self { line, text, known: queue.is_some(), cycle: Some(0) }
     }
 
     /// Reads a line with an instruction, and its cycle if it is given.
@@ -40,12 +44,16 @@ impl QueueDraft {
                 start + 1 + digits
             }
         };
+        let inst_start = skip_blanks(code, inst_start);
+        let mnemonic = code[inst_start..].split_ascii_whitespace().next().unwrap_or_default();
+        if !mnemonic.is_empty() && TABLE.iter().all(|definition| definition.mnemonic != mnemonic) {
+            return Err(unknown(mnemonic, inst_start));
+        }
         let inst = parse_inst(&code[inst_start..])
-            .map_err(|error| Wrong::new(inst_start + error.offset.min(code.len()), error.message, ""))
-            .map_err(|wrong| Wrong { offset: skip_blanks(code, wrong.offset), ..wrong })?;
-        if !inst.class().runs_on(self.text.queue) {
+            .map_err(|error| Wrong::new(inst_start + error.offset, error.message, ""))?;
+        if self.known && !inst.class().runs_on(self.text.queue) {
             let message = format!("{} takes no {}", self.text.queue, inst.mnemonic());
-            return Err(Wrong::new(skip_blanks(code, inst_start), message, "move it below another `queue`"));
+            return Err(Wrong::new(inst_start, message, "move it below another `queue`"));
         }
         self.cycle = self.cycle.and_then(|cycle| after(&inst, cycle));
         self.text.insts.push(inst.encode());
@@ -128,12 +136,12 @@ pub(super) struct EntryDraft {
 }
 
 impl EntryDraft {
-    /// Whether all that could be derived is given, `None` if only some is.
+    /// Whether all that could be derived is given, `None` if only some is; phases may stand in either.
     pub(super) fn given(&self) -> Option<bool> {
-        let some = !self.phases.is_empty() || self.instances.iter().any(|(_, instance)| !instance.imports.is_empty());
+        let imports = self.instances.iter().any(|(_, instance)| !instance.imports.is_empty());
         match self.cycles {
             Some(_) => Some(true),
-            None if some => None,
+            None if imports => None,
             None => Some(false),
         }
     }

@@ -60,7 +60,7 @@ impl Names for Index {
     }
 }
 
-/// A first word that nothing begins with.
+/// What is wrong with a word that nothing begins with where it stands.
 pub(super) fn unknown(first: &str, offset: usize) -> Wrong {
     let inst = TABLE.iter().find(|definition| definition.mnemonic == first);
     if first.starts_with('@') || inst.is_some() {
