@@ -1,14 +1,21 @@
 //! Programs by hand: instructions at cycles, in any order, become the texts of queues.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use lockstep_machine::access::duration;
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::{Stride, Uint};
+use lockstep_machine::inst::operand::Format;
 use lockstep_machine::spec::MachineSpec;
 
-use crate::program::{Block, QueueText};
+use crate::derive::derive;
+use crate::file::ARITHMETIC_VERSION;
+use crate::program::{
+    BASES, Binding, BindingKind, Block, Content, Entry, Image, Instance, Link, Program, QueueText, Word,
+};
+use crate::verify::Violation;
 
 /// A schedule that no text can express.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +42,20 @@ pub enum BuildError {
         /// The machine.
         machine: String,
     },
+    /// Numbers that do not fill their rows, or have another count of byte planes than words were given.
+    #[error("tensor {name}: {bytes} bytes for rows of {columns} numbers of {format} and {planes} byte planes")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// Bytes given.
+        bytes: usize,
+        /// Numbers of a row.
+        columns: usize,
+        /// What the numbers are.
+        format: Format,
+        /// Byte planes given.
+        planes: usize,
+    },
 }
 
 /// How an instruction is issued again.
@@ -56,6 +77,7 @@ impl Repetition {
 }
 
 /// Collects the instructions of a block.
+#[derive(Debug)]
 pub struct BlockBuilder<'a> {
     spec: &'a MachineSpec,
     name: String,
@@ -116,6 +138,136 @@ impl<'a> BlockBuilder<'a> {
             block.queues.push(QueueText { queue, insts });
         }
         block
+    }
+}
+
+/// Collects the parts of a program; what can be told from them is filled in at the end.
+///
+/// Parts are named by the numbers that their methods return. A number that was not returned is a mistake of the caller and
+/// panics.
+#[derive(Debug)]
+pub struct ProgramBuilder<'a> {
+    program: Program<'a>,
+}
+
+impl<'a> ProgramBuilder<'a> {
+    /// A program for one chip, without anything in it.
+    pub fn new(name: &str, spec: &MachineSpec) -> Self {
+        let program = Program {
+            name: name.to_owned(),
+            machine: spec.clone(),
+            arithmetic_version: ARITHMETIC_VERSION,
+            chips: 1,
+            links: Vec::new(),
+            images: Vec::new(),
+            bindings: Vec::new(),
+            blocks: Vec::new(),
+            entries: Vec::new(),
+        };
+        Self { program }
+    }
+
+    /// The machine it is built for.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.program.machine
+    }
+
+    /// Makes it a program for so many chips.
+    pub fn chips(&mut self, chips: u32) -> &mut Self {
+        self.program.chips = chips;
+        self
+    }
+
+    /// Joins the sending side of a chip's link to the receiving side of another's; each side is (chip, link).
+    pub fn link(&mut self, from: (u32, u8), to: (u32, u8)) -> &mut Self {
+        self.program.links.push(Link { from_chip: from.0, from_link: from.1, to_chip: to.0, to_link: to.1 });
+        self
+    }
+
+    /// Puts content in memory; returns the image's number.
+    pub fn image(&mut self, name: &str, first: Word, vectors: u32, content: Content<'a>) -> u32 {
+        self.program.images.push(Image { name: name.to_owned(), first, vectors, content });
+        self.program.images.len() as u32 - 1
+    }
+
+    /// Puts little-endian numbers in memory, row by row, as byte planes: byte plane p in the words from `planes[p]` on, as
+    /// an image `name.p`. A row takes as many vectors as it needs; lanes that it leaves free hold zeros. Returns the number
+    /// of the lowest byte plane's image; those of the others follow.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        format: Format,
+        columns: usize,
+        bytes: &[u8],
+        planes: &[Word],
+    ) -> Result<u32, BuildError> {
+        let width = usize::from(format.streams());
+        let row_bytes = columns * width;
+        if planes.len() != width || row_bytes == 0 || !bytes.len().is_multiple_of(row_bytes) {
+            let (name, bytes) = (name.to_owned(), bytes.len());
+            return Err(BuildError::Tensor { name, bytes, columns, format, planes: planes.len() });
+        }
+        let first_image = self.program.images.len() as u32;
+        let padded = columns.next_multiple_of(self.program.machine.lanes() as usize);
+        for (plane, first) in planes.iter().enumerate() {
+            let mut content = Vec::with_capacity(bytes.len() / row_bytes * padded);
+            for row in bytes.chunks(row_bytes) {
+                content.extend(row.iter().skip(plane).step_by(width));
+                content.resize(content.len().next_multiple_of(padded), 0);
+            }
+            let vectors = (content.len() / self.program.machine.lanes() as usize) as u32;
+            self.image(&format!("{name}.{plane}"), *first, vectors, Content::Bytes(Cow::Owned(content)));
+        }
+        Ok(first_image)
+    }
+
+    /// Names words that the host writes before a run or reads after it, tile by tile, in each the byte planes from the
+    /// lowest up; returns the binding's number.
+    pub fn binding(
+        &mut self,
+        name: &str,
+        kind: BindingKind,
+        format: Format,
+        elements: u32,
+        words: impl IntoIterator<Item = Word>,
+    ) -> u32 {
+        let words = words.into_iter().collect();
+        self.program.bindings.push(Binding { name: name.to_owned(), kind, format, elements, words });
+        self.program.bindings.len() as u32 - 1
+    }
+
+    /// Adds a block; returns its number.
+    pub fn block(&mut self, block: &BlockBuilder<'_>) -> u32 {
+        self.program.blocks.push(block.finish());
+        self.program.blocks.len() as u32 - 1
+    }
+
+    /// Adds an entry without instances; returns its number.
+    pub fn entry(&mut self, name: &str) -> u32 {
+        self.program.entries.push(Entry { name: name.to_owned(), ..Entry::default() });
+        self.program.entries.len() as u32 - 1
+    }
+
+    /// Runs a block on a chip, its cycle 0 at `start` of the entry; `offsets` are added to addresses, by base.
+    pub fn instance(&mut self, entry: u32, block: u32, chip: u32, start: u64, offsets: [i32; BASES]) -> &mut Self {
+        let instance = Instance { block, chip, start, offsets, imports: Vec::new() };
+        self.program.entries[entry as usize].instances.push(instance);
+        self
+    }
+
+    /// The cycle after the last effect of the instances of a chip in an entry: where the next can start.
+    pub fn end(&self, entry: u32, chip: u32) -> u64 {
+        let instances = self.program.entries[entry as usize].instances.iter().filter(|i| i.chip == chip);
+        instances.map(|i| i.start + self.program.blocks[i.block as usize].cycles).max().unwrap_or(0)
+    }
+
+    /// The program, with flow, imports, cycles and phases filled in; or what is wrong with it.
+    pub fn finish(mut self) -> Result<Program<'a>, Vec<Violation>> {
+        for entry in &mut self.program.entries {
+            entry.instances.sort_by_key(|instance| (instance.chip, instance.start));
+        }
+        derive(&mut self.program)?;
+        Ok(self.program)
     }
 }
 

@@ -138,7 +138,7 @@ fn late(
                 |send| format!("vector {nth} of the link may come at {} only", send.cycle + longest),
             );
             let mut violation = crossing(facts, ViolationKind::LinkLate, chip, taken, message);
-            violation.other = send.and_then(|send| facts[send.block as usize].other(send.issue));
+            violation.other = send.map(|send| facts[send.block as usize].other(send.issue));
             violation
         });
     }

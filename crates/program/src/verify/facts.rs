@@ -210,8 +210,8 @@ impl Facts {
     }
 
     /// The other side of a clash.
-    pub(crate) fn other(&self, issue: u32) -> Option<(Queue, String)> {
-        Some((self.issues[issue as usize].id.queue, self.name(issue)))
+    pub(crate) fn other(&self, issue: u32) -> (Queue, String) {
+        (self.issues[issue as usize].id.queue, self.name(issue))
     }
 
     /// An operand's number within its issue.
@@ -285,9 +285,7 @@ fn legal_issues(facts: &Facts, spec: &MachineSpec, report: &mut Report) -> bool 
             let Issue { cycle, id, what } = &facts.issues[issue as usize];
             if let Err(error) = legal::check(&what.inst, id.queue, spec) {
                 legal = false;
-                report.add(|| {
-                    facts.violation(ViolationKind::Illegal, facts.site, *cycle, issue, error.to_string())
-                });
+                report.add(|| facts.violation(ViolationKind::Illegal, facts.site, *cycle, issue, error.to_string()));
                 break;
             }
         }

@@ -28,7 +28,7 @@ fn clashes<P: Copy + Ord>(
         // Two issues that meet for several cycles are one clash.
         if same && reported.replace((first.issue, second.issue)) != Some((first.issue, second.issue)) {
             let mut violation = facts.violation(kind, facts.site, second.cycle, second.issue, message.to_owned());
-            violation.other = facts.other(first.issue);
+            violation.other = Some(facts.other(first.issue));
             report.add(|| violation);
         }
     }
@@ -62,7 +62,7 @@ fn streams(facts: &mut Facts, passing: Passing, report: &mut Report) {
                 let message = "two values enter one stream at one register in one cycle".to_owned();
                 let kind = ViolationKind::StreamClash;
                 let mut violation = facts.violation(kind, facts.site, write.cycle, write.issue, message);
-                violation.other = facts.other(before.issue);
+                violation.other = Some(facts.other(before.issue));
                 violation
             });
         }
@@ -74,16 +74,15 @@ fn streams(facts: &mut Facts, passing: Passing, report: &mut Report) {
     for read in &reads {
         // The last producer strictly upstream on the reader's diagonal.
         let upstream = writes.partition_point(|write| write.point < read.point);
-        let before = upstream.checked_sub(1).map(|at| &writes[at]);
-        facts.producers[read.operand as usize] = match before.filter(|b| b.point.same_diagonal(read.point)) {
-            Some(before) => Producer::Issue(before.issue, before.result),
-            None => {
-                report.add(|| {
-                    let message = format!("operand {}: no value is there", facts.ordinal(read.issue, read.operand));
-                    facts.violation(ViolationKind::EmptyRead, facts.site, read.cycle, read.issue, message)
-                });
-                Producer::Unknown
-            }
+        let before = upstream.checked_sub(1).map(|at| &writes[at]).filter(|b| b.point.same_diagonal(read.point));
+        facts.producers[read.operand as usize] = if let Some(before) = before {
+            Producer::Issue(before.issue, before.result)
+        } else {
+            report.add(|| {
+                let message = format!("operand {}: no value is there", facts.ordinal(read.issue, read.operand));
+                facts.violation(ViolationKind::EmptyRead, facts.site, read.cycle, read.issue, message)
+            });
+            Producer::Unknown
         };
     }
 }

@@ -29,7 +29,8 @@ impl<'a> Claims<'a> {
             }
         }
         if !block.flow.is_sorted() {
-            report.add(|| Violation { kind: ViolationKind::Layout, ..about(facts, "the flow is not sorted".to_owned()) });
+            report
+                .add(|| Violation { kind: ViolationKind::Layout, ..about(facts, "the flow is not sorted".to_owned()) });
         }
         let unused = block.imports as usize - imported.iter().filter(|used| **used).count();
         if unused > 0 {
@@ -62,7 +63,10 @@ impl<'a> Claims<'a> {
         let issues = facts.issues_of(edge.reader.queue, edge.reader.inst);
         for past in 0..edge.count as usize {
             let Some(&issue) = issues.get(edge.reader.issue as usize + past) else {
-                return Err(format!("the flow is about {} issues that the block does not have", edge.count as usize - past));
+                return Err(format!(
+                    "the flow is about {} issues that the block does not have",
+                    edge.count as usize - past
+                ));
             };
             let operand = facts.operands[issue as usize] + u32::from(edge.operand);
             if operand >= facts.operands[issue as usize + 1] {
@@ -143,7 +147,7 @@ impl<'a> Claims<'a> {
                 && block == facts.block
                 && let Some(&by) = facts.issues_of(id.queue, id.inst).get(id.issue as usize)
             {
-                violation.other = facts.other(by);
+                violation.other = Some(facts.other(by));
             }
             violation
         });

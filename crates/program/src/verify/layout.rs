@@ -27,7 +27,12 @@ fn add(report: &mut Report, kind: ViolationKind, chip: u32, message: String) {
 fn references(program: &Program<'_>, report: &mut Report) {
     let most = program.machine.positions();
     if most > 255 {
-        add(report, ViolationKind::Illegal, 0, format!("the machine has {most} stream registers in a row, at most 255"));
+        add(
+            report,
+            ViolationKind::Illegal,
+            0,
+            format!("the machine has {most} stream registers in a row, at most 255"),
+        );
     }
     for entry in &program.entries {
         for instance in &entry.instances {
@@ -216,7 +221,8 @@ pub fn bytes_used(program: &Program<'_>, chip: u32) -> u64 {
         offsets.entry(instance.block).or_default().insert(&instance.offsets);
     }
     for (block, offsets) in &offsets {
-        let Some(Ok(Some(issues))) = program.blocks.get(*block as usize).map(|b| block_issues(b, spec, ISSUES_MAX)) else {
+        let Some(Ok(Some(issues))) = program.blocks.get(*block as usize).map(|b| block_issues(b, spec, ISSUES_MAX))
+        else {
             continue;
         };
         for issue in issues.iter().filter(|issue| matches!(issue.id.queue, Queue::Mem(..))) {

@@ -81,7 +81,7 @@ pub(crate) fn gather(program: &Program<'_>, report: &mut Report) -> Option<Vec<F
         let Some((mut facts, passing)) = facts::gather(block, index as u32, site, spec, report) else { continue };
         flight::resolve(&mut facts, passing, report);
         if spec.instruction.supply == InstructionSupply::Streamed {
-            supply::check(block, facts.site, spec, report);
+            supply::check(block, &facts, spec, report);
         }
         all.push(facts);
     }

@@ -343,7 +343,7 @@ impl<'a> Chip<'a> {
 
     fn other(&self, writer: Writer) -> Option<(Queue, String)> {
         let Writer::Issue { instance, issue, .. } = writer else { return None };
-        self.facts[self.instances[instance as usize].block as usize].other(issue)
+        Some(self.facts[self.instances[instance as usize].block as usize].other(issue))
     }
 
     fn write(&mut self, now: &Now<'_>, report: &mut Report) {
