@@ -3,9 +3,10 @@
 //! In: instructions placed on queues and cycles (by hand, by an assembler text, by a compiler). Out: a [`Program`] with
 //! memory images, bindings, blocks, instances, flow edges and predicted cycles; its file and text forms; and the list of
 //! all its violations. It knows no graphs, not how a program was scheduled, and not how it is run. Start reading at
-//! [`program`], then [`issues`] (what a queue's text issues when).
+//! [`program`], then [`issues`] (what a queue's text issues when), then [`mod@file`] and [`text`].
 
 pub mod builder;
+pub mod check;
 pub mod derive;
 pub mod file;
 pub mod form;
