@@ -1,11 +1,12 @@
-//! Development tasks: `cargo xtask ci | peer | quality`.
+//! Development tasks: `cargo xtask ci | isa | peer | quality`.
 //!
-//! In: this checkout, and programs to compare with. Out: a verdict, or a table of measurements. It knows the `lockstep`
-//! binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
+//! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
+//! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
 #![allow(clippy::print_stdout)] // its job
 
 mod ci;
 mod command;
+mod isa;
 mod machine;
 mod peer;
 mod quality;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Task {
     /// All that must hold before a change is kept; ends in the README's own test command
     Ci(ci::Options),
+    /// The manual of the instruction set, made from its table
+    Isa(isa::Options),
     /// Speed beside llama.cpp's `llama-bench`, in alternating runs
     Peer(peer::Options),
     /// Perplexity beside float32 and llama.cpp, over the same windows
@@ -34,6 +37,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Ci(options) => ci::run(&options),
+        Task::Isa(options) => isa::run(&options),
         Task::Peer(options) => peer::run(&options),
         Task::Quality(options) => quality::run(&options),
     };

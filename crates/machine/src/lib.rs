@@ -6,10 +6,12 @@
 //! run. Start reading at [`spec`], then [`geometry`], then [`inst`] (the one table), then [`access`].
 
 pub mod access;
+pub mod check;
 pub mod description;
 pub mod geometry;
 pub mod inst;
 pub mod keys;
 pub mod legal;
+pub mod manual;
 pub mod spec;
 pub mod system;

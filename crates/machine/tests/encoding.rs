@@ -65,6 +65,27 @@ fn fields_fit_and_names_are_unique() {
     }
 }
 
+/// The parts of fields lie where the manual says.
+#[test]
+fn fields_of_several_parts_have_their_bits() {
+    let fields = |text: &str| u128::from_le_bytes(parse(text).unwrap().encode()) >> 8;
+    assert_eq!(fields("send from=e5"), 5 | 1 << 5);
+    assert_eq!(fields("send from=w31"), 31);
+    let slot = 2 | 7 << 2 | 3 << 15 | 4 << 19;
+    assert_eq!(fields("mem bank0=write:7+b3:w4"), slot);
+    assert_eq!(fields("mem bank1=write:7+b3:w4"), slot << 25);
+    assert_eq!(fields("mem bank0=read:0+b0:e0"), 1 | 1 << 24);
+    let alu = |a: u128, imm: u128, to: u128| a << 6 | imm << 39 | to << 71;
+    assert_eq!(fields("alu op=identity a=e8:f32"), alu(1 | 8 << 2 | 1 << 7 | 5 << 8, 0, 0));
+    assert_eq!(fields("alu op=identity a=alu.9"), alu(2 | 9 << 2, 0, 0));
+    assert_eq!(fields("alu op=identity a=reduce.3"), alu(2 | 3 << 2 | 1 << 8, 0, 0));
+    assert_eq!(fields("alu op=identity a=imm imm=-1 to=e4:i64"), alu(3, 0xffff_ffff, 1 | 4 << 2 | 6 << 7));
+    assert_eq!(fields("alu op=identity a=imm imm=1.0 to=both4:i8"), alu(3, 0x3f80_0000, 3 | 4 << 2));
+    assert_eq!(fields("shift by=-1 streams=8 from=w0 to=w1"), 0xffff | 8 << 16 | 1 << 26);
+    let map = "distribute map=15,z,0,0,0,0,0,0,0,0,0,0,0,0,0,1 streams=1 from=w0 to=w0";
+    assert_eq!(fields(map), 15 | 16 << 5 | 1 << 75 | 1 << 80);
+}
+
 /// The bytes of an instruction that is not there, of a field without meaning, and of bits above the last field.
 #[test]
 fn bytes_that_are_no_instruction_say_why() {

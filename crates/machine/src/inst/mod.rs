@@ -67,6 +67,8 @@ pub struct FieldDefinition {
     pub bits: u32,
     /// How its value is written.
     pub syntax: &'static str,
+    /// The value that text leaves out, if there is one.
+    pub omitted: fn() -> Option<String>,
     /// What it means.
     pub doc: &'static str,
 }

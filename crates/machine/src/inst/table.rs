@@ -48,6 +48,7 @@ macro_rules! instructions {
                 name: stringify!($field),
                 bits: <$ty as Field>::BITS,
                 syntax: <$ty as Field>::SYNTAX,
+                omitted: || <$ty as Field>::omitted().map(|value| value.to_string()),
                 doc: $field_doc,
             } ),* ],
         } ),* ];
