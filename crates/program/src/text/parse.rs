@@ -55,6 +55,8 @@ struct Parser {
     versioned: bool,
     section: Section,
     machine: Option<MachineSpec>,
+    /// Whether the machine is not the text's: what depends on it is then not reported.
+    guessed: bool,
     program: Program<'static>,
     lines: Lines,
     names: Index,
@@ -85,6 +87,7 @@ impl Parser {
             versioned: false,
             section: Section::Top,
             machine: None,
+            guessed: false,
             program,
             lines: Lines::new(),
             names: Index::default(),
@@ -148,6 +151,7 @@ impl Parser {
         if self.machine.is_none() {
             // Go on with the usual one, so that this is reported once.
             self.machine = MachineSpec::preset("lockstep1").ok();
+            self.guessed = true;
             return Err(Wrong::new(offset, "the machine must be known here", "write `machine lockstep1` above"));
         }
         self.machine.as_ref().ok_or_else(|| Wrong::new(offset, "there is no machine", ""))
@@ -215,7 +219,7 @@ impl Parser {
         } else {
             let (mut text, mut ended) = (String::new(), false);
             for (_, line) in more {
-                ended = line.trim_ascii() == "end";
+                ended = line.split('#').next().map(str::trim_ascii) == Some("end");
                 if ended {
                     break;
                 }
@@ -228,6 +232,7 @@ impl Parser {
         };
         let known = self.machine.is_some();
         let machine = described.map(|described| described.machine);
+        self.guessed |= machine.is_err();
         self.machine = machine.as_ref().ok().cloned().or_else(|| MachineSpec::preset("lockstep1").ok());
         machine.map_err(|error| Wrong::new(offset, error.to_string(), "see the manual for a description's keys"))?;
         if known {
@@ -271,7 +276,9 @@ impl Parser {
             Err(wrong) => {
                 // Later lines may name it all the same.
                 self.names.add("image", &name, u32::MAX);
-                self.errors.push(wrong.at(line, ""));
+                if !self.guessed {
+                    self.errors.push(wrong.at(line, ""));
+                }
             }
         }
     }
