@@ -172,6 +172,11 @@ impl<'a> ProgramBuilder<'a> {
         &self.program.machine
     }
 
+    /// The program so far: nothing is filled in yet.
+    pub fn program(&self) -> &Program<'a> {
+        &self.program
+    }
+
     /// Makes it a program for so many chips.
     pub fn chips(&mut self, chips: u32) -> &mut Self {
         self.program.chips = chips;

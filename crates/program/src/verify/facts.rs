@@ -11,7 +11,7 @@ use super::report::{Report, Violation, ViolationKind};
 use crate::issues::{Issue, block_issues};
 use crate::program::{Block, IssueId};
 
-/// More issues than this in one block are refused: a hostile program must not take all memory.
+/// More issues than this in all blocks together are refused: a hostile program must not take all memory.
 pub(crate) const ISSUES_MAX: usize = 16 << 20;
 
 /// Blocks longer than this are refused: cycles stay far from the end of their range.
@@ -226,9 +226,10 @@ pub(crate) fn gather(
     index: u32,
     site: Option<Site>,
     spec: &MachineSpec,
+    issues_left: usize,
     report: &mut Report,
 ) -> Option<(Facts, Passing)> {
-    let issues = issues(block, site.unwrap_or_default(), spec, report)?;
+    let issues = issues(block, site.unwrap_or_default(), spec, issues_left, report)?;
     let mut facts = Facts { block: index, ids: Ids::new(block, &issues), ..Facts::default() };
     (facts.site, facts.instanced, facts.issues) = (site.unwrap_or_default(), site.is_some(), issues);
     if !legal_issues(&facts, spec, report) {
@@ -244,7 +245,13 @@ pub(crate) fn gather(
     Some((facts, passing))
 }
 
-fn issues(block: &Block, site: Site, spec: &MachineSpec, report: &mut Report) -> Option<Vec<Issue>> {
+fn issues(
+    block: &Block,
+    site: Site,
+    spec: &MachineSpec,
+    issues_left: usize,
+    report: &mut Report,
+) -> Option<Vec<Issue>> {
     let mut illegal = |message: String| {
         let message = format!("block {}: {message}", block.name);
         report.add(|| Violation::whole(ViolationKind::Illegal, site.chip, site.start, message));
@@ -259,10 +266,10 @@ fn issues(block: &Block, site: Site, spec: &MachineSpec, report: &mut Report) ->
         }
         last = place;
     }
-    let issues = match block_issues(block, spec, ISSUES_MAX) {
+    let issues = match block_issues(block, spec, issues_left) {
         Ok(Some(issues)) => issues,
         Ok(None) => {
-            illegal(format!("more than {ISSUES_MAX} issues"));
+            illegal(format!("more than {ISSUES_MAX} issues up to and with this block"));
             return None;
         }
         Err(error) => {

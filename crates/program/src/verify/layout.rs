@@ -14,6 +14,12 @@ use crate::program::{Binding, BindingKind, Content, Image, Program, Word};
 
 /// Checks everything that needs no instruction to be understood; the other checks rely on it.
 pub(crate) fn check(program: &Program<'_>, report: &mut Report) {
+    let spec = &program.machine;
+    if spec.superlanes == 0 || spec.mem.slices_per_register == 0 || spec.positions() > 255 {
+        let message = "the machine needs lanes, stream registers, and at most 255 of these in a row".to_owned();
+        add(report, ViolationKind::Illegal, 0, message);
+        return;
+    }
     references(program, report);
     links(program, report);
     images(program, report);
@@ -25,15 +31,6 @@ fn add(report: &mut Report, kind: ViolationKind, chip: u32, message: String) {
 }
 
 fn references(program: &Program<'_>, report: &mut Report) {
-    let most = program.machine.positions();
-    if most > 255 {
-        add(
-            report,
-            ViolationKind::Illegal,
-            0,
-            format!("the machine has {most} stream registers in a row, at most 255"),
-        );
-    }
     for entry in &program.entries {
         for instance in &entry.instances {
             let message = if instance.block as usize >= program.blocks.len() {

@@ -77,8 +77,11 @@ pub(crate) fn gather(program: &Program<'_>, report: &mut Report) -> Option<Vec<F
     }
     let spec = &program.machine;
     let mut all = Vec::new();
+    let mut issues_left = facts::ISSUES_MAX;
     for (index, (block, site)) in program.blocks.iter().zip(sites(program)).enumerate() {
-        let Some((mut facts, passing)) = facts::gather(block, index as u32, site, spec, report) else { continue };
+        let gathered = facts::gather(block, index as u32, site, spec, issues_left, report);
+        let Some((mut facts, passing)) = gathered else { continue };
+        issues_left -= facts.issues.len();
         flight::resolve(&mut facts, passing, report);
         if spec.instruction.supply == InstructionSupply::Streamed {
             supply::check(block, &facts, spec, report);
