@@ -15,20 +15,20 @@
 //! Timing never depends on values. So a program is a finite set of accesses (place, cycle, effect), which
 //! `machine::access` lists for each issue, and everything above is a statement about that set:
 //!
-//! - *Units, banks, outputs* ([`flight`]): accesses are sorted by place and cycle; a clash is two neighbours that are
+//! - *Units, banks, outputs* (`flight`): accesses are sorted by place and cycle; a clash is two neighbours that are
 //!   equal. An output lives for one cycle, so its producer is the write of the cycle before: one look-up.
-//! - *Streams* ([`flight`]): a value moves one register a cycle, so `cycle - position` (eastward; `cycle + position`
+//! - *Streams* (`flight`): a value moves one register a cycle, so `cycle - position` (eastward; `cycle + position`
 //!   westward) stays the same along its way, and values of different keys never meet. On one diagonal time is position: a
 //!   reader sees the last producer that is strictly upstream of it, whatever happens elsewhere. Producers are sorted by
 //!   (direction, stream, key, position along the flow); the one that a reader sees is found by binary search. Two producers
 //!   at one point are neighbours in that order.
-//! - *What outlives a block* ([`state`]): blocks of a chip do not overlap ([`entries`]) and end quiet, so a chip's memory,
+//! - *What outlives a block* (`state`): blocks of a chip do not overlap (`entries`) and end quiet, so a chip's memory,
 //!   buffers, arrays, accumulators and links are a sequence of reads and writes in the order of time, in which reads of a
 //!   cycle come before its writes. Going through it once gives the writer of each place at each read. Words of which an
 //!   instruction may touch any count as all touched, so the result holds for all indices.
-//! - *Links* ([`entries`]): vectors of a link stay in order; the n-th taken is the n-th sent, and the two bounds on its
+//! - *Links* (`entries`): vectors of a link stay in order; the n-th taken is the n-th sent, and the two bounds on its
 //!   flight give the latest and the earliest arrival.
-//! - *Flow* ([`flow`]): the producers found are compared with the program's flow edges, one by one: each operand has one
+//! - *Flow* (`flow`): the producers found are compared with the program's flow edges, one by one: each operand has one
 //!   edge, and each edge is about operands that are there. A shifted, dropped or changed instruction changes who produces
 //!   what, and that differs from the claim even where the machine would run without a fault.
 //!
