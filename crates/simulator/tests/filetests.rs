@@ -10,61 +10,22 @@
 //! violations has predicted = verified = executed cycles; runs on 1, 2 and 4 threads, and twice in a row, have one digest.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "support/orders.rs"]
+mod orders;
+
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
-use lockstep_program::program::{BindingKind, Word};
-use lockstep_program::text::parse_numbers;
+use lockstep_program::program::BindingKind;
 use lockstep_program::{Program, derive, file, text, verify};
 use lockstep_simulator::{Error, Linked, Report, Simulator};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../filetests")
-}
-
-/// What a file asks for.
-#[derive(Default)]
-struct Orders {
-    set: Vec<(String, String)>,
-    expect: Vec<(String, String)>,
-    run: Vec<String>,
-    flip: Vec<(Word, u8, Vec<u8>)>,
-}
-
-impl Orders {
-    fn read(source: &str) -> Self {
-        let mut orders = Self::default();
-        for line in source.lines().filter_map(|line| line.strip_prefix("#:")) {
-            let (verb, rest) = line.trim().split_once(' ').unwrap();
-            let pair = || rest.split_once(" = ").map(|(name, numbers)| (name.to_owned(), numbers.to_owned())).unwrap();
-            match verb {
-                "set" => orders.set.push(pair()),
-                "expect" => orders.expect.push(pair()),
-                "run" => orders.run.push(rest.to_owned()),
-                "flip" => orders.flip.push(flip(rest)),
-                _ => panic!("no order is called {verb:?}"),
-            }
-        }
-        orders
-    }
-}
-
-/// `CHIP:SLICE.BANK.WORD superlane N bits N N`.
-fn flip(rest: &str) -> (Word, u8, Vec<u8>) {
-    let words: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let program = format!("lockstep 1\nmachine lockstep1\ninput \"x\" u8 320 at {}\n", words[0]);
-    let word = text::parse(&program).unwrap().program.bindings[0].words[0];
-    (word, words[2].parse().unwrap(), words[4..].iter().map(|bit| bit.parse().unwrap()).collect())
-}
+use orders::Orders;
 
 #[test]
 fn every_file_does_what_it_says() {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "lka"));
-    files.sort();
-    assert!(!files.is_empty(), "no file in {}", folder().display());
+    let files = orders::files();
     let mut checked = 0;
     let mut wrong = Vec::new();
     for path in &files {
@@ -126,7 +87,7 @@ fn round_trip(name: &str, program: &Program<'_>) {
 }
 
 fn run(name: &str, linked: &Linked<'_>, orders: &Orders, found: &mut String) {
-    let runs: Vec<Outcome> = [1, 2, 4, 4].into_iter().map(|threads| run_once(linked, orders, threads)).collect();
+    let runs: Vec<Outcome> = [1, 2, 4, 4].into_iter().map(|threads| run_once(name, linked, orders, threads)).collect();
     for again in &runs[1..] {
         assert_eq!(runs[0].digests, again.digests, "{name}: digests over threads");
         assert_eq!(runs[0].text, again.text, "{name}: outcomes over threads");
@@ -146,23 +107,12 @@ struct Outcome {
     entries: Vec<String>,
 }
 
-fn run_once(linked: &Linked<'_>, orders: &Orders, threads: usize) -> Outcome {
+fn run_once(name: &str, linked: &Linked<'_>, orders: &Orders, threads: usize) -> Outcome {
     let mut outcome = Outcome::default();
     let program = linked.program();
     let mut simulator = Simulator::new(linked, Kernels::detect(), threads).unwrap();
-    let binding = |name: &str| program.bindings.iter().find(|b| b.name == name).unwrap_or_else(|| panic!("no {name}"));
-    let numbers = |(name, numbers): &(String, String)| {
-        let binding = binding(name);
-        parse_numbers(numbers, binding.format, binding.elements).unwrap()
-    };
-    for order in &orders.set {
-        simulator.write(&order.0, &numbers(order)).unwrap();
-    }
-    for (word, superlane, bits) in &orders.flip {
-        bits.iter().for_each(|bit| simulator.flip(*word, *superlane, *bit));
-    }
-    let all = || program.entries.iter().map(|entry| entry.name.clone()).collect();
-    for entry in if orders.run.is_empty() { all() } else { orders.run.clone() } {
+    orders.prepare(program, &mut simulator);
+    for entry in orders.entries(program) {
         match simulator.run(&entry) {
             Ok(report) => {
                 writeln!(outcome.text, "#= entry {entry}: {} cycles", report.cycles).unwrap();
@@ -181,7 +131,14 @@ fn run_once(linked: &Linked<'_>, orders: &Orders, threads: usize) -> Outcome {
         }
     }
     for order in &orders.expect {
-        assert!(simulator.read(&order.0).unwrap() == numbers(order), "output {} is not {}", order.0, order.1);
+        let (read, expected) = (simulator.read(&order.0).unwrap(), orders::numbers(program, order));
+        let format = orders::binding(program, &order.0).format;
+        let width = usize::from(format.streams());
+        let differs = read.chunks(width).zip(expected.chunks(width)).position(|(read, expected)| read != expected);
+        if let Some(at) = differs {
+            let [read, expected] = [&read, &expected].map(|bytes| shown(&bytes[at * width..], format));
+            panic!("{name}: output {} has from number {at} on {read}, expected {expected}", order.0);
+        }
     }
     for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
         let bytes = simulator.read(&binding.name).unwrap();
