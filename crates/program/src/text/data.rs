@@ -180,6 +180,7 @@ impl Data {
             return Err(Wrong::new(offset, message, "leave count out to fill it"));
         }
         growth.spend(offset, count * self.width())?;
+        self.bytes.reserve_exact(count * self.width());
         for index in 0..count as u64 {
             let bytes = rule.number(format, index).ok_or_else(|| {
                 Wrong::new(offset, format!("number {index} of the rule is outside the range of {format}"), "")
@@ -229,7 +230,8 @@ pub fn parse_numbers(text: &str, format: Format, elements: u32) -> Result<Vec<u8
     let first = Word { chip: 0, hemisphere: Hemisphere::West, slice: 0, bank: 0, word: 0 };
     let (name, elements) = ("the numbers".to_owned(), elements as usize);
     let format = Some(format);
-    let mut data = Data { line: 1, name, first, vectors: 0, lanes: 1, format, elements, bytes: Vec::new(), whole: None };
+    let mut data =
+        Data { line: 1, name, first, vectors: 0, lanes: 1, format, elements, bytes: Vec::new(), whole: None };
     let mut growth = Growth::new();
     for line in text.split(';') {
         let read = tokens(line).and_then(|tokens| data.line(&mut Cursor::new(line, tokens), &mut growth));

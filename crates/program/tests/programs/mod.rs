@@ -294,5 +294,5 @@ pub(crate) fn small() -> Program<'static> {
             && imports.sum::<usize>() > 2
             && program.machine.superlanes == 2
     };
-    (0..).map(|seed| random_program(seed, &insts)).find(full).unwrap()
+    (0..100_000).map(|seed| random_program(seed, &insts)).find(full).unwrap()
 }
