@@ -5,12 +5,11 @@ mod common;
 
 use lockstep_machine::inst::{Inst, TABLE, parse};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 
 /// Random instructions of each line of the table.
 fn for_each_definition(cases: u32, check: impl Fn(Inst) -> Result<(), TestCaseError>) {
     for definition in TABLE {
-        let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..Default::default() });
+        let mut runner = common::runner(cases);
         runner.run(&common::inst_of(definition), &check).unwrap_or_else(|e| panic!("{}: {e}", definition.mnemonic));
     }
 }

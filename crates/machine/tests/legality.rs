@@ -9,7 +9,6 @@ use lockstep_machine::inst::{Class, Inst, TABLE, parse};
 use lockstep_machine::legal;
 use lockstep_machine::spec::{AluProfile, InstructionSupply, MachineSpec};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 
 /// The presets, and machines whose counts are odd or small.
 fn machines() -> Vec<MachineSpec> {
@@ -104,8 +103,7 @@ fn what_is_lawful_touches_what_is_there() {
             if takers.is_empty() {
                 continue;
             }
-            let mut runner =
-                TestRunner::new(ProptestConfig { cases: 3_000, failure_persistence: None, ..Default::default() });
+            let mut runner = common::runner(10_000);
             let lawful = std::cell::Cell::new(0);
             let cases = (common::inst_of(definition), proptest::sample::select(takers));
             let outcome = runner.run(&cases, |(inst, queue)| {
@@ -126,7 +124,7 @@ fn what_is_lawful_touches_what_is_there() {
 /// Queues that are not there, and other units' instructions, are refused without a look at the rest.
 #[test]
 fn other_queues_refuse() {
-    let mut runner = TestRunner::new(ProptestConfig { cases: 20_000, failure_persistence: None, ..Default::default() });
+    let mut runner = common::runner(20_000);
     let queues = MachineSpec::preset("lockstep1").unwrap().queues();
     let machines = machines();
     let cases = (common::inst(), proptest::sample::select(queues));

@@ -5,6 +5,13 @@ use lockstep_machine::inst::field::{Field, Stream};
 use lockstep_machine::inst::operand::{Address, Destination, Format, LaneMap, Slot, Source};
 use lockstep_machine::inst::{Definition, FieldDefinition, Inst, TABLE};
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+/// Runs so many cases, the same ones each time.
+pub(crate) fn runner(cases: u32) -> TestRunner {
+    let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
 
 /// Any stream.
 fn stream() -> impl Strategy<Value = Stream> {
