@@ -1,5 +1,9 @@
 //! Flags: each is described once here, for parsing, `--help` and completions alike.
 
+mod programs;
+
+pub use programs::{AsmArguments, DisasmArguments, MachineCommand, SimulateArguments, VerifyArguments};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +23,8 @@ Examples:
   cat notes.txt | lockstep run -m ./model.gguf summarise a file with a model of your own
   lockstep pull org/repository:Q8_0            get a model from Hugging Face
   lockstep bench --threads 2                   measure this machine
+  lockstep machine show lockstep1:8            eight simulated chips
+  lockstep simulate filetests/vector-add.lka --input 'a=fill 1'
 
 Environment:
   LOCKSTEP_HOME    folder of pulled models      (default: the data folder of the platform)
@@ -51,6 +57,19 @@ pub enum Command {
     },
     /// Print the hash of all logits of a prompt and its greedy continuation
     Digest(DigestArguments),
+    /// Turn an assembler text into a program
+    Asm(AsmArguments),
+    /// Print a program as assembler text, which assembles to the same bytes
+    Disasm(DisasmArguments),
+    /// Check a program without running it: every violation, with cycle, chip, unit and instructions
+    Verify(VerifyArguments),
+    /// Run a program on simulated chips, cycle by cycle as predicted
+    Simulate(SimulateArguments),
+    /// Describe machines
+    Machine {
+        #[command(subcommand)]
+        what: MachineCommand,
+    },
     /// Look after the packed weights that make a second start quick
     Cache {
         #[command(subcommand)]

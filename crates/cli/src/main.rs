@@ -16,10 +16,12 @@ mod interrupt;
 mod load;
 mod map;
 mod output;
+mod program;
 mod pull;
 mod session;
 mod statistics;
 mod store;
+mod system;
 
 use clap::Parser;
 use std::process::ExitCode;

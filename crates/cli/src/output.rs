@@ -1,8 +1,11 @@
 //! Standard output and standard error: one-line errors, a quiet end where the reader has gone, progress bars.
 
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use lockstep_engine::SubmitError;
+use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Prints a failure as one line with all its causes, and returns the exit code: 2 for a parameter out of its range, as
@@ -47,6 +50,26 @@ fn harmless(text: &str) -> String {
 /// Prints a JSON value as one line.
 pub fn print_json(value: &serde_json::Value) -> std::io::Result<()> {
     print(&format!("{value}\n"))
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Writes a file whole or not at all: to a temporary file beside it, then renamed.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let shown = path.display();
+    let name = path.file_name().with_context(|| format!("{shown}: not a file's name"))?;
+    let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("{shown}: cannot be written: check the folder and the free space"))
 }
 
 /// A bar that counts bytes; invisible where standard error is no terminal.

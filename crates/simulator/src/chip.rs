@@ -207,7 +207,7 @@ impl Chip {
         offsets: &[i32; BASES],
     ) -> Result<(), Stop> {
         let Queue::Mem(hemisphere, slice) = queue else { return Ok(()) };
-        let at = |bank: u8| Bank { hemisphere, slice, bank };
+        let at = |bank: u8| Bank { hemisphere, slice, number: bank };
         // Linking has held every address against its bank.
         let word = |address: Address| {
             (i32::from(address.word) + what.word_offset + offsets[usize::from(address.base)]) as usize

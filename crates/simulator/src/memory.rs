@@ -13,7 +13,7 @@ use crate::value::{Bytes, LANES};
 pub(crate) struct Bank {
     pub(crate) hemisphere: Hemisphere,
     pub(crate) slice: u8,
-    pub(crate) bank: u8,
+    pub(crate) number: u8,
 }
 
 /// All banks of a chip; those that nothing uses take no room.
@@ -42,7 +42,7 @@ impl Memory {
 
     fn index(&self, at: Bank) -> usize {
         let side = usize::from(at.hemisphere == Hemisphere::East);
-        (side * self.slices + usize::from(at.slice)) * 2 + usize::from(at.bank)
+        (side * self.slices + usize::from(at.slice)) * 2 + usize::from(at.number)
     }
 
     /// A word without its check.

@@ -287,5 +287,5 @@ impl<'a> Simulator<'a> {
 }
 
 fn bank(word: Word) -> Bank {
-    Bank { hemisphere: word.hemisphere, slice: word.slice, bank: word.bank }
+    Bank { hemisphere: word.hemisphere, slice: word.slice, number: word.bank }
 }

@@ -1,16 +1,20 @@
 //! One file a command.
 
+mod asm;
 mod bench;
 mod cache;
 mod chat;
 mod completions;
 mod digest;
 mod info;
+mod machine;
 mod models;
 mod perplexity;
 mod prompt;
 mod report;
 mod run;
+mod simulate;
+mod verify;
 
 use crate::args::{Command, Evaluation};
 use anyhow::Result;
@@ -27,6 +31,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(arguments) => bench::bench(&arguments)?,
         Command::Eval { what: Evaluation::Perplexity(arguments) } => perplexity::perplexity(&arguments)?,
         Command::Digest(arguments) => digest::digest(&arguments)?,
+        Command::Asm(arguments) => return asm::asm(&arguments),
+        Command::Disasm(arguments) => asm::disasm(&arguments)?,
+        Command::Verify(arguments) => return verify::verify(&arguments),
+        Command::Simulate(arguments) => return simulate::simulate(&arguments),
+        Command::Machine { what } => return machine::machine(&what),
         Command::Cache { what } => cache::cache(&what)?,
         Command::Completions { shell } => completions::completions(shell)?,
     }

@@ -1,0 +1,135 @@
+//! Flags of the commands about machines and programs.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+const ASM_EXAMPLES: &str = "\
+Examples:
+  lockstep asm filetests/vector-add.lka -o add.lks
+  lockstep asm broken.lka -o out.lks --json     all errors as JSON, with line, column and hint";
+
+/// What to assemble.
+#[derive(Debug, Args)]
+#[command(after_help = ASM_EXAMPLES)]
+pub struct AsmArguments {
+    /// The text; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The program to write
+    #[arg(short, long, value_name = "PROGRAM")]
+    pub output: PathBuf,
+    /// Print one JSON object: what was made, or all errors
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to print as text.
+#[derive(Debug, Args)]
+pub struct DisasmArguments {
+    /// The program
+    #[arg(value_name = "PROGRAM")]
+    pub program: PathBuf,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  lockstep verify add.lks                       exit 0 and one line, or exit 1 and all violations
+  lockstep verify add.lks --json | jq .violations";
+
+/// What to verify.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct VerifyArguments {
+    /// The program, or an assembler text
+    #[arg(value_name = "PROGRAM")]
+    pub program: PathBuf,
+    /// The machine it must be made for, such as lockstep1, or a description's file
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  lockstep simulate add.lks --input 'a=ramp start=0 step=1'
+  lockstep simulate add.lks --input a=@a.f32 --output sum=sum.f32 --trace add.perfetto-trace
+  lockstep simulate add.lks --timing-only --json
+
+Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`, several parted by `;`,
+or `@FILE` with the numbers' bytes, little-endian. Open a trace at https://ui.perfetto.dev; a nanosecond is a cycle.";
+
+/// What to simulate, and how.
+#[derive(Debug, Args)]
+#[command(after_help = SIMULATE_EXAMPLES)]
+pub struct SimulateArguments {
+    /// The program, or an assembler text
+    #[arg(value_name = "PROGRAM")]
+    pub program: PathBuf,
+    /// The machine it must be made for, such as lockstep1, or a description's file
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<String>,
+    /// Which entry to run [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// An input's numbers; once for each input
+    #[arg(long, value_name = "NAME=NUMBERS")]
+    pub input: Vec<String>,
+    /// Write an output's numbers to a file, little-endian
+    #[arg(long, value_name = "NAME=FILE", conflicts_with = "timing_only")]
+    pub output: Vec<String>,
+    /// Link the program and count its cycles, without values
+    #[arg(long)]
+    pub timing_only: bool,
+    /// Threads to run chips on; no number of them changes a bit
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: u16,
+    /// Do it so many times, from the same memory, and report the median speed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Write a Perfetto trace
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Flip so many bits of memory before the run, to see them corrected or detected
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000), conflicts_with = "timing_only")]
+    pub flip_bits: u32,
+    /// Decides which bits flip
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const MACHINE_EXAMPLES: &str = "\
+Examples:
+  lockstep machine show lockstep1:8             a node: every value with its source, and what follows from them
+  lockstep machine show lockstep1 --toml > my.toml
+  lockstep machine check my.toml                all mistakes, by key";
+
+/// What to do with machine descriptions.
+#[derive(Debug, Subcommand)]
+#[command(after_help = MACHINE_EXAMPLES)]
+pub enum MachineCommand {
+    /// Print a system: its values with their sources, and the figures that follow
+    Show {
+        /// A preset and a number of chips, such as lockstep1:8, or a description's file, also with a number
+        #[arg(value_name = "SYSTEM", default_value = "lockstep1")]
+        system: String,
+        /// Print the description as TOML, to start one of your own from
+        #[arg(long, conflicts_with = "json")]
+        toml: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a description; exit 1 with all mistakes
+    Check {
+        /// The description's file, or a preset
+        #[arg(value_name = "FILE")]
+        system: String,
+    },
+    /// List the presets
+    List,
+}

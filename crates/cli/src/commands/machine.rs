@@ -1,0 +1,85 @@
+//! `lockstep machine`: descriptions of machines, and what follows from them.
+
+use crate::args::MachineCommand;
+use crate::{output, system};
+use anyhow::Result;
+use lockstep_machine::description::{Description, DescriptionError, PRESETS};
+use lockstep_machine::keys::{KEYS, Key, Value};
+use lockstep_machine::spec::MachineSpec;
+use lockstep_machine::system::SystemSpec;
+use serde_json::{Map, json};
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// Runs a command about machines.
+pub fn machine(command: &MachineCommand) -> Result<ExitCode> {
+    match command {
+        MachineCommand::Show { system: name, toml: true, .. } => output::print(&system::text(name)?)?,
+        MachineCommand::Show { system: name, json: true, .. } => output::print_json(&as_json(&system::open(name)?))?,
+        MachineCommand::Show { system: name, .. } => output::print(&as_text(&system::open(name)?))?,
+        MachineCommand::Check { system: name } => return check(name),
+        MachineCommand::List => {
+            for (name, text) in PRESETS {
+                let about = text.lines().next().unwrap_or_default().trim_start_matches("# ");
+                output::print(&format!("{name}  {about}\n"))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints each mistake on a line of its own.
+fn check(name: &str) -> Result<ExitCode> {
+    match Description::parse(&system::text(name)?) {
+        Ok(description) => {
+            output::print(&format!("{name}: {} is sound, {} values\n", description.machine.name, KEYS.len()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(DescriptionError(errors)) => {
+            for error in &errors {
+                output::note(&format!("{name}: {error}"));
+            }
+            output::note(&format!("error: {name}: {}", crate::program::count(errors.len(), "mistake")));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn shown(key: &Key, machine: &MachineSpec) -> serde_json::Value {
+    match (key.get)(machine) {
+        Value::Integer(value) => json!(value),
+        Value::Number(value) => json!(value),
+        Value::Flag(value) => json!(value),
+        Value::Name(value) => json!(value),
+    }
+}
+
+fn as_json(system: &SystemSpec) -> serde_json::Value {
+    let values = KEYS.iter().zip(&system.description.sources).map(|(key, source)| {
+        let entry =
+            json!({ "value": shown(key, system.machine()), "unit": key.unit, "source": source, "doc": key.doc });
+        (key.path.to_owned(), entry)
+    });
+    let figures = system.figures().entries().into_iter().map(|(name, value, _)| (name.to_owned(), json!(value)));
+    json!({
+        "name": system.name(),
+        "machine": system.machine().name,
+        "chips": system.chips,
+        "figures": figures.collect::<Map<_, _>>(),
+        "values": values.collect::<Map<_, _>>(),
+    })
+}
+
+fn as_text(system: &SystemSpec) -> String {
+    let mut text = format!("{}\n\n", system.name());
+    for (name, value, unit) in system.figures().entries() {
+        let _ = writeln!(text, "  {name:32} {value} {unit}");
+    }
+    text.push('\n');
+    for (key, source) in KEYS.iter().zip(&system.description.sources) {
+        let value = shown(key, system.machine());
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = writeln!(text, "  {:32} {:<18} {source}", key.path, format!("{value} {}", key.unit));
+    }
+    text
+}

@@ -1,0 +1,307 @@
+//! `lockstep simulate PROGRAM`: a program on simulated chips.
+
+use crate::args::SimulateArguments;
+use crate::output::{self, write_file};
+use crate::program::{self, Source};
+use crate::system;
+use anyhow::{Context, Result, anyhow, bail};
+use lockstep_kernels::Kernels;
+use lockstep_machine::inst::operand::Format;
+use lockstep_program::Program;
+use lockstep_program::program::{Binding, BindingKind, Content, Word};
+use lockstep_program::text::parse_numbers;
+use lockstep_simulator::{Error, Fault, Linked, Report, Simulator, UNITS, write_trace};
+use serde_json::{Map, Value, json};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Numbers of an output that the terminal shows.
+const SHOWN_MAX: usize = 8;
+
+/// What a run came to.
+struct Outcome {
+    report: Report,
+    /// Seconds to link all blocks.
+    link_seconds: f64,
+    /// Seconds of each repetition.
+    seconds: Vec<f64>,
+    outputs: Vec<(String, Format, Vec<u8>)>,
+}
+
+/// Links and runs an entry; a fault is exit 1.
+pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
+    let source = Source::open(&arguments.program)?;
+    let program = program::require(&source, &arguments.program)?;
+    system::require(&program, arguments.system.as_deref())?;
+    let entry = match &arguments.entry {
+        Some(entry) => entry.clone(),
+        None => program.entries.first().map(|entry| entry.name.clone()).context("the program has no entry to run")?,
+    };
+    match run(arguments, &program, &entry) {
+        Ok(outcome) => {
+            if arguments.json {
+                output::print_json(&as_json(arguments, &program, &entry, &outcome))?;
+            } else {
+                output::print(&as_text(arguments, &program, &entry, &outcome))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match error.downcast_ref::<Fault>() {
+            Some(fault) if arguments.json => {
+                output::print_json(&json!({ "fault": {
+                    "kind": fault.kind.to_string(),
+                    "cycle": fault.cycle,
+                    "chip": fault.chip,
+                    "unit": fault.unit.to_string(),
+                    "message": fault.message,
+                }}))?;
+                Ok(ExitCode::FAILURE)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Result<Outcome> {
+    let inputs = inputs(arguments, program)?;
+    let begun = Instant::now();
+    let linked = Linked::new(program)?;
+    let link_seconds = begun.elapsed().as_secs_f64();
+    if let Some(path) = &arguments.trace {
+        let mut bytes = Vec::new();
+        plain(write_trace(&linked, entry, &mut bytes))??;
+        write_file(path, &bytes)?;
+    }
+    if arguments.timing_only {
+        let report = plain(linked.time(entry))?;
+        let mut seconds = vec![link_seconds];
+        for _ in 1..arguments.repeat {
+            let begun = Instant::now();
+            Linked::new(program)?;
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        return Ok(Outcome { report, link_seconds, seconds, outputs: Vec::new() });
+    }
+    let mut seconds = Vec::new();
+    loop {
+        let mut simulator = plain(Simulator::new(&linked, Kernels::detect(), arguments.threads.into()))?;
+        inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
+        flip(&mut simulator, program, arguments);
+        let report = plain(simulator.run(entry))?;
+        seconds.push(report.run_time.as_secs_f64());
+        if seconds.len() == arguments.repeat as usize {
+            let outputs = outputs(arguments, program, &mut simulator)?;
+            return Ok(Outcome { report, link_seconds, seconds, outputs });
+        }
+    }
+}
+
+/// A fault as an error of its own, so that it can be told apart.
+fn plain<T>(result: Result<T, Error>) -> Result<T> {
+    result.map_err(|error| match error {
+        Error::Fault(fault) => fault.into(),
+        error => error.into(),
+    })
+}
+
+fn named(text: &str) -> Result<(&str, &str)> {
+    text.split_once('=').with_context(|| format!("{text:?}: write NAME=..."))
+}
+
+fn find<'a>(program: &'a Program<'_>, kind: BindingKind, name: &str) -> Result<&'a Binding> {
+    let of_kind = || program.bindings.iter().filter(move |binding| binding.kind == kind);
+    of_kind().find(|binding| binding.name == name).ok_or_else(|| {
+        let known = of_kind().map(|b| format!("{} ({} x {})", b.name, b.elements, b.format)).collect::<Vec<_>>();
+        let what = if kind == BindingKind::Input { "input" } else { "output" };
+        anyhow!("the program has no {what} {name:?}; it has: {}", known.join(", "))
+    })
+}
+
+/// The bytes of all inputs; every one must be given unless only time is asked for.
+fn inputs(arguments: &SimulateArguments, program: &Program<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut given = Vec::new();
+    for text in &arguments.input {
+        let (name, numbers) = named(text)?;
+        let binding = find(program, BindingKind::Input, name)?;
+        let bytes = match numbers.strip_prefix('@') {
+            Some(path) => std::fs::read(path).with_context(|| format!("input {name}: {path}"))?,
+            None => {
+                parse_numbers(numbers, binding.format, binding.elements).map_err(|e| anyhow!("input {name}: {e}"))?
+            }
+        };
+        given.push((name.to_owned(), bytes));
+    }
+    let missing = |b: &&Binding| b.kind == BindingKind::Input && !given.iter().any(|(name, _)| *name == b.name);
+    let missing: Vec<_> = program.bindings.iter().filter(missing).collect();
+    if !missing.is_empty() && !arguments.timing_only {
+        let list = missing.iter().map(|b| format!("{} ({} x {})", b.name, b.elements, b.format)).collect::<Vec<_>>();
+        let first = &missing[0].name;
+        bail!("inputs without numbers: {}; give each, such as --input '{first}=fill 0'", list.join(", "));
+    }
+    Ok(given)
+}
+
+fn outputs(
+    arguments: &SimulateArguments,
+    program: &Program<'_>,
+    simulator: &mut Simulator<'_>,
+) -> Result<Vec<(String, Format, Vec<u8>)>> {
+    for text in &arguments.output {
+        let (name, path) = named(text)?;
+        find(program, BindingKind::Output, name)?;
+        write_file(path.as_ref(), &simulator.read(name)?)?;
+    }
+    let all = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
+    all.map(|b| Ok((b.name.clone(), b.format, simulator.read(&b.name)?))).collect()
+}
+
+/// Flips bits of words that images fill: which ones, the seed decides.
+fn flip(simulator: &mut Simulator<'_>, program: &Program<'_>, arguments: &SimulateArguments) {
+    let filled = |content: &Content<'_>| !matches!(content, Content::Absent);
+    let images: Vec<_> = program.images.iter().filter(|image| filled(&image.content)).collect();
+    let vectors: u64 = images.iter().map(|image| u64::from(image.vectors)).sum();
+    if vectors == 0 {
+        return;
+    }
+    let mut state = arguments.seed;
+    let mut draw = |below: u64| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((u128::from(z ^ (z >> 31)) * u128::from(below)) >> 64) as u64
+    };
+    for _ in 0..arguments.flip_bits {
+        let mut vector = draw(vectors);
+        let (superlane, bit) = (draw(program.machine.superlanes.into()) as u8, draw(137) as u8);
+        for image in &images {
+            if vector < u64::from(image.vectors) {
+                let word = Word { word: image.first.word + vector as u16, ..image.first };
+                simulator.flip(word, superlane, bit);
+                break;
+            }
+            vector -= u64::from(image.vectors);
+        }
+    }
+}
+
+/// Chip-cycles a second: of the tape, or, without values, of the blocks, each linked once.
+fn rate(arguments: &SimulateArguments, program: &Program<'_>, outcome: &Outcome) -> f64 {
+    let mut seconds = outcome.seconds.clone();
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2].max(1e-9);
+    let blocks: u64 = program.blocks.iter().map(|block| block.cycles).sum();
+    let cycles = if arguments.timing_only { blocks } else { chip_cycles(program, outcome) };
+    cycles as f64 / median
+}
+
+fn chip_cycles(program: &Program<'_>, outcome: &Outcome) -> u64 {
+    outcome.report.cycles * u64::from(program.chips)
+}
+
+fn numbers(format: Format, bytes: &[u8]) -> Vec<Value> {
+    let width = usize::from(format.streams());
+    let number = |bytes: &[u8]| {
+        let mut wide = [0; 8];
+        wide[..width].copy_from_slice(bytes);
+        let bits = u64::from_le_bytes(wide);
+        match format {
+            Format::I8 => json!(bits as i8),
+            Format::I16 => json!(bits as i16),
+            Format::I32 => json!(bits as i32),
+            Format::I64 => json!(bits as i64),
+            Format::F32 => json!(f32::from_bits(bits as u32)),
+            Format::U8 | Format::U16 => json!(bits),
+        }
+    };
+    bytes.chunks_exact(width).map(number).collect()
+}
+
+fn as_json(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, outcome: &Outcome) -> Value {
+    let Outcome { report, link_seconds, seconds, outputs } = outcome;
+    let counters = &report.counters;
+    let by_unit = |value: &dyn Fn(usize) -> Value| -> Map<String, Value> {
+        UNITS.iter().enumerate().map(|(at, unit)| ((*unit).to_owned(), value(at))).collect()
+    };
+    let outputs: Map<String, Value> =
+        outputs.iter().map(|(name, format, bytes)| (name.clone(), numbers(*format, bytes).into())).collect();
+    let clock = program.machine.clock_hertz as f64;
+    let mut value = json!({
+        "entry": entry,
+        "machine": program.machine.name,
+        "chips": program.chips,
+        "cycles_predicted": report.cycles_predicted,
+        "cycles": report.cycles,
+        "seconds_on_chip": report.cycles as f64 / clock,
+        "trace_digest": output::hex(&report.trace_digest),
+        "chip_cycles_per_second": rate(arguments, program, outcome),
+        "values": !arguments.timing_only,
+        "threads": arguments.threads,
+        "link_seconds": link_seconds,
+        "run_seconds": seconds,
+        "corrected_words": report.corrected,
+        "issues": by_unit(&|at| json!(counters.issues[at])),
+        "utilisation": by_unit(&|at| json!(counters.utilisation[at])),
+        "vectors_read": counters.reads,
+        "vectors_written": counters.writes,
+        "multiply_adds": counters.multiply_adds,
+        "sram_bandwidth_used": counters.sram_bandwidth,
+        "stream_bandwidth_used": counters.stream_bandwidth,
+        "energy_estimate_joules": {
+            "total": counters.energy.total(),
+            "idle": counters.energy.idle,
+            "mem": counters.energy.mem,
+            "streams": counters.energy.streams,
+            "mxm": counters.energy.mxm,
+            "vxm": counters.energy.vxm,
+            "sxm": counters.energy.sxm,
+            "c2c": counters.energy.c2c,
+        },
+        "outputs": outputs,
+    });
+    if arguments.timing_only {
+        value["instanced_chip_cycles_per_second"] =
+            json!(chip_cycles(program, outcome) as f64 / link_seconds.max(1e-9));
+    }
+    value
+}
+
+fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, outcome: &Outcome) -> String {
+    let report = &outcome.report;
+    let counters = &report.counters;
+    let mut lines = Vec::new();
+    for (name, format, bytes) in &outcome.outputs {
+        let all = numbers(*format, bytes);
+        let shown = all.iter().take(SHOWN_MAX).map(Value::to_string).collect::<Vec<_>>().join(" ");
+        let more = if all.len() > SHOWN_MAX { format!(" ... ({} {format})", all.len()) } else { String::new() };
+        lines.push(format!("{name}: {shown}{more}"));
+    }
+    let (cycles, clock) = (report.cycles, program.machine.clock_hertz as f64);
+    let micro = cycles as f64 / clock * 1e6;
+    lines.push(format!(
+        "{entry}: {cycles} cycles, {} predicted, {micro:.3} us on {}",
+        report.cycles_predicted, program.machine.name
+    ));
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let busy: Vec<String> = UNITS
+        .iter()
+        .zip(counters.utilisation)
+        .filter(|(_, share)| *share > 0.0)
+        .map(|(unit, share)| format!("{unit} {}", percent(share)))
+        .collect();
+    lines.push(format!("queues busy: {}", busy.join(", ")));
+    lines.push(format!(
+        "SRAM bandwidth used {}, streams {}; {} multiply-adds",
+        percent(counters.sram_bandwidth),
+        percent(counters.stream_bandwidth),
+        counters.multiply_adds
+    ));
+    let energy = &counters.energy;
+    lines.push(format!("energy {:.3e} J, of which idle {:.3e} J (estimate)", energy.total(), energy.idle));
+    if report.corrected > 0 || arguments.flip_bits > 0 {
+        lines.push(format!("{} words corrected", report.corrected));
+    }
+    lines.push(format!("trace digest {}", output::hex(&report.trace_digest)));
+    let what = if arguments.timing_only { "linked anew" } else { "with values" };
+    lines.push(format!("simulated at {:.0} chip-cycles a second, {what}", rate(arguments, program, outcome)));
+    lines.join("\n") + "\n"
+}
