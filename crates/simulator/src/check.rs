@@ -82,6 +82,7 @@ pub(crate) fn check_entry(
                 traffic.received.clone_from(&state.receives[link.to_link as usize]);
             }
         }
+        state.check_connected()?;
     }
     for (link, traffic) in program.links.iter().zip(&links) {
         check_link(&program.machine, traffic).map_err(|fault| fault.at(link.to_chip, 0))?;
@@ -163,6 +164,22 @@ impl<'a> ChipState<'a> {
                 *self.word(*word, word.word as usize) = Writer::Input(index as u32, place as u32);
             }
         }
+    }
+
+    /// Vectors cross only links that lead somewhere.
+    fn check_connected(&self) -> Result<(), Fault> {
+        let links = &self.program.links;
+        for link in 0..self.sends.len() {
+            let out = links.iter().any(|l| (l.from_chip, usize::from(l.from_link)) == (self.chip, link));
+            let into = links.iter().any(|l| (l.to_chip, usize::from(l.to_link)) == (self.chip, link));
+            let sent = self.sends[link].first().filter(|_| !out).map(|cycle| (*cycle, Queue::Send(link as u8)));
+            let received = self.receives[link].first().filter(|_| !into).copied();
+            if let Some((cycle, queue)) = sent.or(received) {
+                let message = format!("link {link} is not connected on this side");
+                return Err(LocalFault::new(FaultKind::Unconnected, cycle, queue, message).at(self.chip, 0));
+            }
+        }
+        Ok(())
     }
 
     fn word(&mut self, bank_of: Word, word: usize) -> &mut Writer {

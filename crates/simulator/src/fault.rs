@@ -25,6 +25,8 @@ pub enum FaultKind {
     AddressOutOfRange,
     /// A tile of one kind used as another.
     KindMismatch,
+    /// A vector for or from a link that leads nowhere.
+    Unconnected,
     /// A vector taken from a link before it can have arrived.
     LinkLate,
     /// More vectors on their way into a receiver than it can hold.
@@ -43,6 +45,37 @@ pub enum FaultKind {
     EccUncorrectable,
     /// A queue that ran out of text.
     Starved,
+}
+
+impl FaultKind {
+    /// All kinds.
+    pub const ALL: [Self; 19] = [
+        Self::Illegal,
+        Self::EmptyRead,
+        Self::StreamClash,
+        Self::PortClash,
+        Self::BankClash,
+        Self::EarlyDrain,
+        Self::WrongProducer,
+        Self::AddressOutOfRange,
+        Self::KindMismatch,
+        Self::Unconnected,
+        Self::LinkLate,
+        Self::LinkOverflow,
+        Self::Overlap,
+        Self::CycleMismatch,
+        Self::Overflow,
+        Self::ValueRange,
+        Self::GatherConflict,
+        Self::EccUncorrectable,
+        Self::Starved,
+    ];
+
+    /// Whether only a run can meet it: it depends on values, or on what happens to the hardware. The others are found by
+    /// linking, and by verifying.
+    pub fn depends_on_values(self) -> bool {
+        matches!(self, Self::Overflow | Self::ValueRange | Self::GatherConflict | Self::EccUncorrectable)
+    }
 }
 
 impl fmt::Display for FaultKind {
