@@ -18,6 +18,7 @@ enum Step {
     Issue((Queue, u64), Option<Inst>),
     Segment(Diagonal),
     Output((Queue, u64)),
+    Bank((Queue, u8, u64)),
     Port((u8, u64)),
     Span(Queue),
 }
@@ -30,6 +31,8 @@ pub(crate) struct Reservations<'a> {
     /// Spans of diagonals, from a producer to its last reader, in the direction of flow.
     streams: BTreeMap<Diagonal, Vec<(i64, i64)>>,
     outputs: BTreeSet<(Queue, u64)>,
+    /// Banks of memory slices, which serve one access a cycle.
+    banks: BTreeSet<(Queue, u8, u64)>,
     ports: BTreeSet<(u8, u64)>,
     /// From the first to the last cycle in which a queue works on one thing.
     spans: BTreeMap<Queue, Vec<(u64, u64)>>,
@@ -43,6 +46,7 @@ impl<'a> Reservations<'a> {
             issues: BTreeMap::new(),
             streams: BTreeMap::new(),
             outputs: BTreeSet::new(),
+            banks: BTreeSet::new(),
             ports: BTreeSet::new(),
             spans: BTreeMap::new(),
             steps: Vec::new(),
@@ -65,6 +69,9 @@ impl<'a> Reservations<'a> {
                 }
                 Some(Step::Output(key)) => {
                     self.outputs.remove(&key);
+                }
+                Some(Step::Bank(key)) => {
+                    self.banks.remove(&key);
                 }
                 Some(Step::Port(key)) => {
                     self.ports.remove(&key);
@@ -96,8 +103,35 @@ impl<'a> Reservations<'a> {
     pub(crate) fn issue(&mut self, queue: Queue, cycle: u64, inst: Inst) -> bool {
         let before = self.inst(queue, cycle);
         let Some(merged) = before.map_or(Some(inst), |before| merge(before, inst)) else { return false };
+        let mark = self.mark();
+        if !self.banks(queue, cycle, inst) {
+            self.rollback(mark);
+            return false;
+        }
         self.replace(queue, cycle, merged);
         true
+    }
+
+    /// Takes the banks that a memory instruction reads and writes, when it does.
+    fn banks(&mut self, queue: Queue, cycle: u64, inst: Inst) -> bool {
+        let mut take = |bank: u8, cycle| {
+            let free = self.banks.insert((queue, bank, cycle));
+            if free {
+                self.steps.push(Step::Bank((queue, bank, cycle)));
+            }
+            free
+        };
+        let written = cycle + u64::from(self.spec.mem.write_delay) - 1;
+        match inst {
+            Inst::Mem { bank0, bank1 } => [(0, bank0), (1, bank1)].into_iter().all(|(bank, slot)| match slot {
+                Slot::Idle => true,
+                Slot::Read(..) => take(bank, cycle),
+                Slot::Write(..) => take(bank, written),
+            }),
+            Inst::Gather { bank, .. } => take(bank.get() as u8, cycle),
+            Inst::Scatter { bank, .. } => take(bank.get() as u8, written),
+            _ => true,
+        }
     }
 
     /// Puts an instruction in the place of the one issued there.
