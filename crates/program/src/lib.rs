@@ -11,6 +11,7 @@ pub mod derive;
 pub mod file;
 pub mod form;
 pub mod issues;
+pub mod mutate;
 pub mod program;
 pub mod text;
 pub mod verify;

@@ -73,6 +73,9 @@ pub(crate) fn check_entry(
             }
             state.run(instance, check_flow).map_err(|fault| fault.at(chip, instance.start))?;
         }
+        if check_flow {
+            state.check_outputs(free_from)?;
+        }
         end = end.max(free_from);
         for (link, traffic) in program.links.iter().zip(&mut links) {
             if link.from_chip == chip {
@@ -164,6 +167,20 @@ impl<'a> ChipState<'a> {
                 *self.word(*word, word.word as usize) = Writer::Input(index as u32, place as u32);
             }
         }
+    }
+
+    /// All words of outputs hold something at the end.
+    fn check_outputs(&mut self, end: u64) -> Result<(), Fault> {
+        let (program, chip) = (self.program, self.chip);
+        for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
+            for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
+                if *self.word(*word, word.word.into()) == Writer::Nobody {
+                    let message = format!("nothing writes word {place} of output {}", binding.name);
+                    return Err(whole(FaultKind::EmptyRead, chip, end, message));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Vectors cross only links that lead somewhere.

@@ -7,6 +7,8 @@ use lockstep_program::program::{FlowEdge, IssueId, Origin};
 /// Edges by reading instruction and operand; each list is gone through once, as its instruction is issued again and again.
 pub(crate) struct Edges<'a> {
     lists: HashMap<(lockstep_machine::geometry::Queue, u32, u8), (usize, Vec<&'a FlowEdge>)>,
+    /// How many operands all edges are about.
+    pub(crate) operands: u64,
 }
 
 impl<'a> Edges<'a> {
@@ -15,7 +17,7 @@ impl<'a> Edges<'a> {
         for edge in flow {
             lists.entry((edge.reader.queue, edge.reader.inst, edge.operand)).or_default().1.push(edge);
         }
-        Self { lists }
+        Self { lists, operands: flow.iter().map(|edge| u64::from(edge.count)).sum() }
     }
 
     /// What the program says about an operand: an origin, and how far it has moved on. Issues of one instruction are

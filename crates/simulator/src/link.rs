@@ -439,8 +439,22 @@ impl<'a> Linker<'a> {
         issue_fault(&self.issues[issue as usize], kind, cycle, message)
     }
 
+    /// Each operand has an edge, or is found to have none; so edges that are about more operands than there are, are about
+    /// some that are not there, or about one twice.
+    fn check_claims(&self) -> Result<(), LocalFault> {
+        let lasting = self.lasting.iter().filter(|access| matches!(access.effect, Effect::Read { .. })).count();
+        let operands = (self.operands.len() + lasting) as u64;
+        let claimed = self.edges.as_ref().map_or(0, |edges| edges.operands);
+        if claimed <= operands {
+            return Ok(());
+        }
+        let message = format!("the flow of block {} is about {claimed} operands, it has {operands}", self.block);
+        Err(LocalFault { kind: FaultKind::WrongProducer, cycle: 0, queue: None, message })
+    }
+
     /// Orders the tape and gives values their slots.
     fn into_block(self) -> Result<LinkedBlock, LocalFault> {
+        self.check_claims()?;
         let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, reach, driven, .. } = self;
         lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
         check_banks(&issues, &lasting)?;

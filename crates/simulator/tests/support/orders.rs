@@ -49,7 +49,9 @@ impl Orders {
             simulator.write(&order.0, &numbers(program, order)).unwrap();
         }
         for (word, superlane, bits) in &self.flip {
-            bits.iter().for_each(|bit| simulator.flip(*word, *superlane, *bit));
+            for bit in bits {
+                simulator.flip(*word, *superlane, *bit);
+            }
         }
     }
 
