@@ -7,6 +7,7 @@ mod mutants;
 #[path = "support/orders.rs"]
 mod orders;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use lockstep_machine::inst::operand::Format;
@@ -15,11 +16,14 @@ use lockstep_program::program::{Binding, BindingKind};
 use lockstep_program::{Program, derive, text, verify};
 use lockstep_simulator::Simulator;
 
-use mutants::{Case, HEAD, Tally, behaviour, judge};
+use mutants::{Case, HEAD, Hazards, Tally, behaviour, hazards, judge};
 use orders::Orders;
 
 /// Mutants of one file, at most; a file with more has so many of them chosen by a seed.
 const MUTANTS_MAX: usize = 300;
+
+/// The same for hazards alone.
+const HAZARDS_MAX: usize = 100;
 
 #[test]
 fn few_mutants_survive() {
@@ -43,6 +47,20 @@ fn few_mutants_survive() {
     assert!(all.apart.is_empty(), "verify and the linker differ");
 }
 
+#[test]
+fn verifier_and_linker_find_the_same_hazards() {
+    let mut found = Hazards::default();
+    for path in orders::files() {
+        let Some(program) = sound(&std::fs::read_to_string(&path).unwrap()) else { continue };
+        let program = roomy(&program);
+        hazards(&program, &sample(mutations(&program), HAZARDS_MAX, 2), &mut found);
+    }
+    let Hazards { mutants, rejected, apart } = found;
+    println!("without claims {rejected} of {mutants} mutants are rejected");
+    assert!(rejected > 0 && rejected < mutants);
+    assert!(apart.is_empty(), "{}", apart.join("\n"));
+}
+
 /// The file's program, if nothing is wrong with it.
 fn sound(source: &str) -> Option<Program<'static>> {
     let parsed = text::parse(source).ok()?;
@@ -53,9 +71,13 @@ fn sound(source: &str) -> Option<Program<'static>> {
     verify(&program).is_empty().then_some(program)
 }
 
+/// The program with room to move instructions, unless its text is too long for that.
+fn roomy<'p>(program: &'p Program<'p>) -> Cow<'p, Program<'p>> {
+    spaced(program).filter(|spaced| verify(spaced).is_empty()).map_or(Cow::Borrowed(program), Cow::Owned)
+}
+
 fn of_file(program: &Program<'_>, orders: &Orders) -> Option<Tally> {
-    let roomy = spaced(program).filter(|spaced| verify(spaced).is_empty());
-    let program = roomy.as_ref().unwrap_or(program);
+    let program = &roomy(program);
     let prepare = |simulator: &mut Simulator<'_>| {
         let unset = |binding: &&Binding| orders.set.iter().all(|(name, _)| *name != binding.name);
         let inputs = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Input);

@@ -12,8 +12,9 @@ use lockstep_kernels::Kernels;
 use lockstep_machine::inst::Inst;
 use lockstep_program::mutate::{Mutation, apply};
 use lockstep_program::program::BindingKind;
-use lockstep_program::{Program, verify};
-use lockstep_simulator::{Error, Linked, Simulator};
+use lockstep_program::verify::Violation;
+use lockstep_program::{Program, derive, verify};
+use lockstep_simulator::{Error, Fault, FaultKind, Linked, Simulator};
 
 /// A sound program and how it is run.
 pub(crate) struct Case<'a> {
@@ -98,6 +99,50 @@ pub(crate) fn judge(case: &Case<'_>, original: &Behaviour, mutations: &[Mutation
                     tally.survivors.push(words());
                 }
             },
+        }
+    }
+}
+
+/// What verifier and linker say about mutants when the program claims nothing about its flow and its cycles: only that two
+/// things clash, or that nothing is where something is read.
+#[derive(Default)]
+pub(crate) struct Hazards {
+    pub(crate) mutants: usize,
+    pub(crate) rejected: usize,
+    /// Mutants on which they differ, in words.
+    pub(crate) apart: Vec<String>,
+}
+
+/// Compares verifier and linker on mutants whose claims are made anew. Where neither finds a hazard, the linker must
+/// resolve the same flow and cycles as the verifier did.
+pub(crate) fn hazards(program: &Program<'_>, mutations: &[Mutation], found: &mut Hazards) {
+    for mutation in mutations {
+        let Some(mut mutant) = apply(program, mutation) else { panic!("{mutation:?} is not possible") };
+        let fault = Linked::without_flow(&mutant).err();
+        mutant.entries.iter_mut().for_each(|entry| entry.phases.clear());
+        let derived = derive(&mut mutant);
+        found.mutants += 1;
+        found.rejected += usize::from(derived.is_err());
+        if let Some(difference) = difference(&mutant, derived, fault) {
+            found.apart.push(format!("{}: {difference}", describe(program, mutation)));
+        }
+    }
+}
+
+fn difference(mutant: &Program<'_>, derived: Result<(), Vec<Violation>>, fault: Option<Fault>) -> Option<String> {
+    // Cycles are a claim of the original.
+    let fault = fault.filter(|fault| fault.kind != FaultKind::CycleMismatch);
+    match (derived, fault) {
+        (Ok(()), Some(fault)) => Some(format!("only the linker: {fault}")),
+        (Ok(()), None) => Linked::new(mutant).err().map(|fault| format!("another flow: {fault}")),
+        (Err(violations), Some(fault)) => {
+            let named = violations.iter().any(|violation| violation.kind.to_string() == fault.kind.to_string());
+            (!named).then(|| format!("verify: {}; the linker: {fault}", violations[0]))
+        }
+        (Err(violations), None) => {
+            // Without flow the linker does not look at outputs; and what takes longer ends its look before hazards.
+            let outputs = violations.iter().all(|violation| violation.unit.is_none());
+            (!outputs).then(|| format!("only verify: {}", violations[0]))
         }
     }
 }
