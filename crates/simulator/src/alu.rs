@@ -9,6 +9,9 @@ use crate::value::{LANES, Lanes, ValueError, WideLanes, round_i64};
 /// Magnitudes from here on (2^50, infinities, not-a-numbers) are outside the contract.
 const GUARD_BITS: u32 = 0x5880_0000;
 
+/// The one NaN that is computed: which of its bits survive an operation differs from host to host.
+const NOT_A_NUMBER: i32 = 0x7fc0_0000;
+
 /// Applies an operation of 32-bit operands.
 pub(crate) fn apply(
     op: AluOp,
@@ -19,7 +22,7 @@ pub(crate) fn apply(
     out: &mut Lanes,
 ) -> Result<(), ValueError> {
     let float = |v: i32| f32::from_bits(v as u32);
-    let bits = |v: f32| v.to_bits() as i32;
+    let bits = |v: f32| if v.is_nan() { NOT_A_NUMBER } else { v.to_bits() as i32 };
     match op {
         AluOp::Identity => *out = *a,
         AluOp::Add => zip(a, b, out, |a, b| bits(float(a) + float(b))),
