@@ -2,7 +2,7 @@
 
 mod programs;
 
-pub use programs::{AsmArguments, DisasmArguments, MachineCommand, SimulateArguments, VerifyArguments};
+pub use programs::{AsmArguments, DisasmArguments, LayerArguments, MachineCommand, SimulateArguments, VerifyArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -65,6 +65,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Run a program on simulated chips, cycle by cycle as predicted
     Simulate(SimulateArguments),
+    /// Write the hand-made program of a model's first decoder layer
+    Layer(LayerArguments),
     /// Describe machines
     Machine {
         #[command(subcommand)]

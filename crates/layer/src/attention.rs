@@ -1,66 +1,30 @@
 //! Attention of one token: heads, cache, scores, softmax, weighted values.
 //!
 //! The vectors of queries: vector j holds, on the lanes of each key head, the j-th of the query heads that share it.
-//! Keys and values lie as the machine's design has them: 16 bits as two byte planes, row t in slice pair t mod 8, keys
-//! in the west, values in the east; their exponents in one vector a head, lanes being positions.
+//! Keys are in the west, values in the east.
 
 use lockstep_arith::matrix::GROUP;
 use lockstep_arith::vector_block::{HEAD_BITS, key_bits};
 use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Uint;
-use lockstep_machine::inst::operand::{Format, Half, LaneMap, Orientation, ReduceOp, TileKind};
-use lockstep_program::program::Word;
+use lockstep_machine::inst::operand::{Format, Half, LaneMap, Orientation, TileKind};
 
+use crate::cache::{Cache, Place, Present, broadcast, store, wide_width};
 use crate::composer::{Composer, Stored, Value};
 use crate::error::Error;
-use crate::layout::{Layout, Zone};
+use crate::heads::{head_groups, iota, masks, rotary_tables};
+use crate::layout::Layout;
 use crate::matrix::{Activation, Load, Quantized};
 use crate::numbers::Block;
 use crate::switch::Table;
 use crate::tiles::{Arrangement, Tiled, Tiler, in_order};
-use crate::weights::{LayerWeights, Pairs};
+use crate::weights::LayerWeights;
 
-/// Rows of the cache go round so many slice pairs.
-const PAIRS: u8 = 8;
 /// The lowest finite f32: the score of a position that is not visible.
 const LOWEST: f32 = f32::MIN;
-/// Below any exponent.
-const NO_EXPONENT: i32 = -1000;
 /// The fixed-point one of the softmax, `2^30`.
 const ONE: f32 = 1_073_741_824.0;
-
-/// Cached keys or values in memory.
-#[derive(Clone, Debug)]
-struct Cache {
-    /// Low and high bytes.
-    tables: [Table; 2],
-    /// One vector of exponents a head.
-    exponents: Vec<Stored>,
-}
-
-impl Cache {
-    fn new(name: &str, side: Hemisphere, heads: usize, layout: &mut Layout) -> Result<Self, Error> {
-        let lanes = layout.lanes();
-        let first = layout.far.first;
-        let mut exponents = Vec::new();
-        for head in 0..heads {
-            let words = layout.constant(&format!("{name}.exponents{head}"), side, Format::I8, &vec![0; lanes])?;
-            exponents.push(Stored { words, format: Format::I8, ready: 0 });
-        }
-        // Pairs of slices: low bytes in the even ones, high bytes in the odd ones.
-        let both = layout.far_run(name, side, Zone { first, end: first + 2 * PAIRS }, 2 * lanes)?;
-        layout.clear_run(name, &both, 2 * lanes);
-        let log2_interleave = PAIRS.trailing_zeros();
-        let table = |offset| Table { run: both, offset, step: 2, log2_interleave, count: lanes as u32 };
-        Ok(Self { tables: [0, 1].map(table), exponents })
-    }
-
-    /// The words of rows `from..to`, low and high byte in turn.
-    fn words(&self, from: usize, to: usize) -> Vec<Word> {
-        (2 * from..2 * to).map(|at| self.tables[0].run.word(at)).collect()
-    }
-}
 
 /// Everything that attention has in memory.
 #[derive(Debug)]
@@ -81,13 +45,6 @@ pub(crate) struct Attention {
     masks: Vec<Stored>,
     /// Each lane's number.
     iota: Stored,
-}
-
-/// What a step of one token is given beside x.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) position: Value,
-    pub(crate) length: Value,
 }
 
 impl Attention {
@@ -266,45 +223,6 @@ impl Attention {
     }
 }
 
-/// A cache with the token's own row in it.
-struct Present {
-    /// The first cycle in which reads find it.
-    ready: u64,
-    /// Exponents of all positions, one vector a head.
-    exponents: Vec<Value>,
-}
-
-/// Writes a token's row and its exponents.
-fn store(
-    c: &mut Composer<'_, '_>,
-    cache: &Cache,
-    block: &Block,
-    masks: &[Value],
-    iota: &Stored,
-    place: Place,
-) -> Result<Present, Error> {
-    let ready = c.scatter(place.position, block.codes[0], &cache.tables)?;
-    let iota = c.stored(iota.clone());
-    let is_here = c.iequal(iota, place.position)?;
-    let mut exponents = Vec::new();
-    for (mask, stored) in masks.iter().zip(&cache.exponents) {
-        let new = broadcast(c, block.unit_exponent, *mask)?;
-        let old = c.stored(stored.clone());
-        let updated = c.select(is_here, new, old)?;
-        c.keep_as(updated, Format::I8);
-        // The old vector has been read by then: the new one depends on it.
-        c.write_to(updated, &stored.words, 0)?;
-        exponents.push(updated);
-    }
-    Ok(Present { ready, exponents })
-}
-
-/// A head's integer, from its lanes to all lanes.
-fn broadcast(c: &mut Composer<'_, '_>, value: Value, mask: Value) -> Result<Value, Error> {
-    let only = c.select(mask, value, NO_EXPONENT)?;
-    c.reduce(ReduceOp::MaximumI32, Composer::WHOLE, &[only])
-}
-
 /// Turns pairs of neighbouring lanes.
 fn rotate(c: &mut Composer<'_, '_>, x: Value, cosines: Value, sines: Value) -> Result<Value, Error> {
     let partner = c.distribute(x, LaneMap(std::array::from_fn(|lane| Some(lane as u8 ^ 1))))?;
@@ -342,74 +260,4 @@ fn even_plane(c: &Composer<'_, '_>, side: Hemisphere) -> u8 {
         Hemisphere::West => 0,
         Hemisphere::East => c.spec.mxm.planes_per_hemisphere as u8,
     }
-}
-
-/// Words of the cache that one load takes: whole rows, at most one of each slice.
-fn wide_width(c: &Composer<'_, '_>) -> usize {
-    (c.spec.mxm.load_streams as usize / 2 * 2).min(2 * usize::from(PAIRS))
-}
-
-/// Where each group of 32 lanes of a vector of heads comes from.
-fn head_groups(heads: &[usize], size: usize, lanes: usize, head_of: impl Fn(usize) -> usize) -> Vec<Option<usize>> {
-    let mut groups = vec![None; lanes / GROUP];
-    for (kv, first) in heads.iter().enumerate() {
-        for group in 0..size / GROUP {
-            groups[first / GROUP + group] = Some(head_of(kv) * size / GROUP + group);
-        }
-    }
-    groups
-}
-
-/// -1 on the lanes of each head.
-fn masks(heads: &[usize], size: usize, layout: &mut Layout) -> Result<Vec<Stored>, Error> {
-    let lanes = layout.lanes();
-    let one = |(kv, first): (usize, &usize)| {
-        let lane = |lane: usize| -i32::from((*first..first + size).contains(&lane));
-        let values: Vec<i32> = (0..lanes).map(lane).collect();
-        let words = layout.constant(&format!("mask{kv}"), Hemisphere::West, Format::I8, &values)?;
-        Ok(Stored { words, format: Format::I8, ready: 0 })
-    };
-    heads.iter().enumerate().map(one).collect()
-}
-
-fn iota(layout: &mut Layout) -> Result<Stored, Error> {
-    let values: Vec<i32> = (0..layout.lanes() as i32).collect();
-    let words = layout.constant("iota", Hemisphere::East, Format::I16, &values)?;
-    Ok(Stored { words, format: Format::I16, ready: 0 })
-}
-
-/// Rows of cosines and sines by position, as the heads' lanes need them.
-fn rotary_tables(
-    w: &LayerWeights,
-    heads: &[usize],
-    order: &[usize],
-    layout: &mut Layout,
-) -> Result<[Vec<Table>; 2], Error> {
-    let (lanes, half) = (layout.lanes(), w.head_size / 2);
-    let mut rows = [vec![vec![0.0_f32; lanes]; lanes], vec![vec![0.0_f32; lanes]; lanes]];
-    for position in 0..lanes {
-        let (cosines, sines) = w.rotary.position(position);
-        for first in heads {
-            for (lane, element) in order.iter().enumerate() {
-                let (pair, is_first) = match w.pairs {
-                    Pairs::Adjacent => (element / 2, element % 2 == 0),
-                    Pairs::Halves => (element % half, *element < half),
-                };
-                rows[0][position][first + lane] = cosines[pair];
-                rows[1][position][first + lane] = if is_first { -sines[pair] } else { sines[pair] };
-            }
-        }
-    }
-    let mut slice = layout.far.end - 2 * Format::F32.streams();
-    let mut tables = [Vec::new(), Vec::new()];
-    for ((name, rows), tables) in ["cosines", "sines"].iter().zip(&rows).zip(&mut tables) {
-        for plane in 0..usize::from(Format::F32.streams()) {
-            let run = layout.far_run(name, Hemisphere::East, Zone { first: slice, end: slice + 1 }, lanes)?;
-            let bytes = |row: &Vec<f32>| row.iter().map(|x| x.to_le_bytes()[plane]).collect();
-            layout.fill_run(&format!("{name}.{plane}"), &run, &rows.iter().map(bytes).collect::<Vec<_>>());
-            tables.push(Table::new(run, lanes));
-            slice += 1;
-        }
-    }
-    Ok(tables)
 }

@@ -1,5 +1,7 @@
 //! Why a layer's program cannot be written.
 
+use std::fmt::Display;
+
 use lockstep_program::builder::BuildError;
 
 /// A layer that this machine cannot hold or run.
@@ -54,7 +56,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn shape(what: impl Into<String>, found: impl ToString, expected: impl ToString) -> Self {
+    pub(crate) fn shape(what: impl Into<String>, found: impl Display, expected: impl Display) -> Self {
         Self::Shape { what: what.into(), found: found.to_string(), expected: expected.to_string() }
     }
 }

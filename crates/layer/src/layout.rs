@@ -29,7 +29,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// Where vector `index` is.
-    pub(crate) fn word(&self, index: usize) -> Word {
+    pub(crate) fn word(self, index: usize) -> Word {
         let width = usize::from(self.width);
         Word {
             chip: 0,
@@ -113,7 +113,9 @@ impl Layout {
             let free = slices.iter().filter_map(|slice| self.next(hemisphere, *slice, bank));
             let found: Vec<Word> = free.take(planes.into()).collect();
             if found.len() == usize::from(planes) {
-                found.iter().for_each(|word| self.take(*word));
+                for word in &found {
+                    self.take(*word);
+                }
                 return Ok(found);
             }
         }
@@ -145,7 +147,7 @@ impl Layout {
     }
 
     /// Fills a run with vectors, one image a slice.
-    pub(crate) fn fill_run(&mut self, name: &str, run: &Run, vectors: &[Vec<u8>]) {
+    pub(crate) fn fill_run(&mut self, name: &str, run: Run, vectors: &[Vec<u8>]) {
         let width = usize::from(run.width);
         for part in 0..width.min(vectors.len()) {
             let bytes: Vec<u8> = vectors.iter().skip(part).step_by(width).flatten().copied().collect();
@@ -156,7 +158,7 @@ impl Layout {
     }
 
     /// Clears all words of a run.
-    pub(crate) fn clear_run(&mut self, name: &str, run: &Run, vectors: usize) {
+    pub(crate) fn clear_run(&mut self, name: &str, run: Run, vectors: usize) {
         let width = usize::from(run.width);
         for part in 0..width {
             let first = run.word(part);

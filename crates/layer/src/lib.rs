@@ -3,14 +3,18 @@
 //!
 //! In: a machine and a layer's weights as plain data. Out: a [`Program`] for one chip with the entry `layer`, from an f32
 //! x to an f32 y with the update of the key and value cache, for one token at any position of the context; and for each
-//! table of rows (an embedding) an entry of its name that gathers one row. It knows no models, no files and no
-//! simulator. Start reading at [`build`], then `composer.rs` (how steps find their cycles), then `attention.rs`.
+//! table of rows (an embedding) an entry of its name that gathers one row. It knows no files and no simulator. Start
+//! reading at [`build`], then `composer.rs` (how steps find their cycles), then `attention.rs`.
 
 mod attention;
+mod cache;
 mod composer;
 mod error;
+mod heads;
 mod layout;
 mod matrix;
+mod memory;
+mod model;
 mod numbers;
 mod repeat;
 mod reserve;
@@ -21,7 +25,10 @@ mod vector;
 mod weights;
 
 pub use error::Error;
+pub use model::{first_layer, layer_weights};
 pub use weights::{LayerWeights, Pairs};
+
+use std::collections::BTreeMap;
 
 use lockstep_arith::matrix::GROUP;
 use lockstep_machine::geometry::Hemisphere;
@@ -31,7 +38,8 @@ use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, BindingKind, Word};
 
-use attention::{Attention, Place};
+use attention::Attention;
+use cache::Place;
 use composer::{Composer, Stored, Value};
 use layout::Layout;
 use rows::Rows;
@@ -68,8 +76,12 @@ fn assemble(
     blocks: &[(String, BlockBuilder<'_>)],
 ) -> Result<Program<'static>, Error> {
     let mut program = ProgramBuilder::new("layer", spec);
+    // Equal names, such as those of one table's permutations, are told apart by a number.
+    let mut named = BTreeMap::new();
     for image in layout.images {
-        program.image(&image.name, image.first, image.vectors, image.content);
+        let before = *named.entry(image.name.clone()).and_modify(|count| *count += 1).or_insert(0);
+        let name = if before == 0 { image.name } else { format!("{}#{before}", image.name) };
+        program.image(&name, image.first, image.vectors, image.content);
     }
     for binding in layout.bindings {
         program.binding(&binding.name, binding.kind, binding.format, binding.elements, binding.words);
@@ -122,7 +134,7 @@ fn input(c: &mut Composer<'_, '_>, words: &[Word], format: Format) -> Value {
 }
 
 fn write_outputs(c: &mut Composer<'_, '_>, values: &[Value], words: &[Vec<Word>]) -> Result<(), Error> {
-    values.iter().zip(words).try_for_each(|(value, words)| c.write_to(*value, words, 0))
+    values.iter().zip(words).try_for_each(|(value, words)| c.write_to(*value, words))
 }
 
 /// A layer in memory.

@@ -10,7 +10,7 @@ use lockstep_program::program::Word;
 use crate::composer::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::layout::Run;
-use crate::tiles::{Tile, Tiled};
+use crate::tiles::{Codebook, Tile, Tiled};
 
 /// What a plane is doing.
 #[derive(Clone, Debug, Default)]
@@ -158,8 +158,8 @@ impl Composer<'_, '_> {
         for outputs in &matrix.outputs {
             let plane = outputs.plane;
             let side = self.plane_hemisphere(plane);
-            if let Some((codes, copies)) = &matrix.codebook {
-                self.load_codebook(plane, codes, &copies[usize::from(plane)])?;
+            if let Some(Codebook { codes, copies }) = &matrix.codebook {
+                self.load_codebook(plane, codes, copies[usize::from(plane)])?;
             }
             let row = self.new_row(plane)?;
             let mut ready = 0;
@@ -181,7 +181,7 @@ impl Composer<'_, '_> {
         Ok(results)
     }
 
-    fn load_codebook(&mut self, plane: u8, codes: &[i8; 16], run: &Run) -> Result<(), Error> {
+    fn load_codebook(&mut self, plane: u8, codes: &[i8; 16], run: Run) -> Result<(), Error> {
         let state = &self.planes[usize::from(plane)];
         if state.codebook.as_ref() == Some(codes) {
             return Ok(());

@@ -41,7 +41,7 @@ impl Composer<'_, '_> {
             let m = self.ldexp(m, down)?;
             let scale = self.ceil(m)?;
             let at_least_one = self.imax(scale, 1)?;
-            let divisor = self.to_float(at_least_one)?;
+            let divisor = self.float(at_least_one)?;
             let reciprocal = self.divide(1.0, divisor)?;
             let x = self.ldexp(x, down)?;
             let x = self.multiply(x, reciprocal)?;

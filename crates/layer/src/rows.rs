@@ -39,11 +39,12 @@ impl Rows {
         let (tiles, per_vector) = (matrix.cols.div_ceil(lanes), if matrix.format == BlockFormat::Lb8 { 1 } else { 2 });
         let mut codes = Vec::new();
         for first in (0..tiles).step_by(per_vector) {
-            let vectors = (0..matrix.rows).map(|row| row_codes(matrix, row, first, per_vector, lanes)).collect();
-            codes.push(table(&format!("{name}.codes{first}"), Hemisphere::West, vectors, layout)?);
+            let vectors: Vec<_> =
+                (0..matrix.rows).map(|row| row_codes(matrix, row, first, per_vector, lanes)).collect();
+            codes.push(table(&format!("{name}.codes{first}"), Hemisphere::West, &vectors, layout)?);
         }
-        let vectors = (0..matrix.rows).map(|row| row_scales(matrix, row, lanes)).collect();
-        let scales = table(&format!("{name}.scales"), Hemisphere::East, vectors, layout)?;
+        let vectors: Vec<_> = (0..matrix.rows).map(|row| row_scales(matrix, row, lanes)).collect();
+        let scales = table(&format!("{name}.scales"), Hemisphere::East, &vectors, layout)?;
         let mut maps = Vec::new();
         for tile in 0..tiles {
             let mut of_tile = Vec::new();
@@ -82,7 +83,7 @@ impl Rows {
             if let Some(offset) = numbers.get(1) {
                 integer = c.iadd(integer, *offset)?;
             }
-            let number = c.to_float(integer)?;
+            let number = c.float(integer)?;
             row.push(c.ldexp(number, exponent)?);
         }
         Ok(row)
@@ -94,7 +95,7 @@ impl Rows {
             return c.gather(index, &self.codes[tile..=tile], Format::I8);
         };
         let both = c.gather(index, &self.codes[tile / 2..=tile / 2], Format::U8)?;
-        let nibble = if tile % 2 == 0 { c.and(both, 15)? } else { c.shift_right(both, 4)? };
+        let nibble = if tile.is_multiple_of(2) { c.and(both, 15)? } else { c.shift_right(both, 4)? };
         let first = i32::from(codebook[0]);
         if codebook.iter().enumerate().all(|(at, code)| i32::from(*code) == first + at as i32) {
             return c.iadd(nibble, first);
@@ -110,12 +111,12 @@ impl Rows {
 }
 
 /// Places rows round slices, as many as it needs: a power of two.
-fn table(name: &str, side: Hemisphere, vectors: Vec<Vec<u8>>, layout: &mut Layout) -> Result<Table, Error> {
+fn table(name: &str, side: Hemisphere, vectors: &[Vec<u8>], layout: &mut Layout) -> Result<Table, Error> {
     let first = layout.far.first;
     let width = if vectors.len() < 64 { 1 } else { 16 };
     let zone = Zone { first, end: (first + width).min(layout.far.end) };
     let run = layout.far_run(name, side, zone, vectors.len())?;
-    layout.fill_run(name, &run, &vectors);
+    layout.fill_run(name, run, vectors);
     Ok(Table::new(run, vectors.len()))
 }
 

@@ -6,9 +6,10 @@ use lockstep_machine::inst::field::{Stream, Uint};
 use lockstep_machine::inst::operand::{Address, Format, LaneMap};
 use lockstep_program::program::Word;
 
-use crate::composer::{Composer, Stored, Target, Value};
+use crate::composer::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::layout::Run;
+use crate::memory::Target;
 
 /// A table of one byte plane, its rows dealt round some of the slices of a run.
 #[derive(Clone, Copy, Debug)]

@@ -44,12 +44,20 @@ pub(crate) struct Outputs {
     pub(crate) exponents: crate::composer::Stored,
 }
 
+/// The codes of LB4.
+#[derive(Clone, Debug)]
+pub(crate) struct Codebook {
+    pub(crate) codes: [i8; 16],
+    /// One vector for each plane.
+    pub(crate) copies: Vec<Run>,
+}
+
 /// A matrix in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Tiled {
     pub(crate) kind: TileKind,
     pub(crate) offsets: bool,
-    pub(crate) codebook: Option<([i8; 16], Vec<Run>)>,
+    pub(crate) codebook: Option<Codebook>,
     /// Tiles of inputs.
     pub(crate) inputs: usize,
     pub(crate) outputs: Vec<Outputs>,
@@ -119,7 +127,7 @@ impl Tiled {
         for (plane, part) in parts.iter().enumerate() {
             let side = spec.plane_hemisphere(plane as u8);
             let run = layout.far_run(name, side, part.zone, part.vectors.len())?;
-            layout.fill_run(&format!("{name}.plane{plane}"), &run, &part.vectors);
+            layout.fill_run(&format!("{name}.plane{plane}"), run, &part.vectors);
             runs.push(run);
         }
         let mut outputs = Vec::new();
@@ -138,12 +146,7 @@ impl Tiled {
 }
 
 /// A copy of the codebook beside the tiles of each plane, where the format has one.
-fn codebook(
-    name: &str,
-    matrix: &BlockMatrix,
-    runs: &[Run],
-    layout: &mut Layout,
-) -> Result<Option<([i8; 16], Vec<Run>)>, Error> {
+fn codebook(name: &str, matrix: &BlockMatrix, runs: &[Run], layout: &mut Layout) -> Result<Option<Codebook>, Error> {
     let BlockFormat::Lb4 { codebook, .. } = matrix.format else { return Ok(None) };
     let mut copies = Vec::new();
     for (plane, run) in runs.iter().enumerate() {
@@ -151,10 +154,10 @@ fn codebook(
         let copy = layout.far_run(name, run.hemisphere, zone, 1)?;
         let mut vector: Vec<u8> = codebook.iter().map(|code| *code as u8).collect();
         vector.resize(layout.lanes(), 0);
-        layout.fill_run(&format!("{name}.codebook{plane}"), &copy, &[vector]);
+        layout.fill_run(&format!("{name}.codebook{plane}"), copy, &[vector]);
         copies.push(copy);
     }
-    Ok(Some((codebook, copies)))
+    Ok(Some(Codebook { codes: codebook, copies }))
 }
 
 /// The vectors of one plane, tile parts beginning at whole rows of the run.

@@ -6,8 +6,9 @@ use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Uint;
 use lockstep_machine::inst::operand::{AluOp, Destination, Format, ReduceOp};
 
-use crate::composer::{ANY, Composer, Operand, Producer, Value};
+use crate::composer::{Composer, Operand, Producer, Value};
 use crate::error::Error;
+use crate::memory::ANY;
 
 /// Steps by name.
 macro_rules! steps {
@@ -33,7 +34,7 @@ steps! {
     exponent = Exponent(a);
     ceil = Ceil(a);
     round_even = RoundEven(a);
-    to_float = ToFloat(a);
+    float = ToFloat(a);
     exp32 = Exp32(a);
     iadd = IntegerAdd(a, b);
     isub = IntegerSubtract(a, b);

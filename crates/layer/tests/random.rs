@@ -8,6 +8,7 @@ use lockstep_arith::embedding;
 use lockstep_arith::matrix::Format;
 use lockstep_layer::{Error, LayerWeights, Pairs, build};
 use lockstep_machine::spec::MachineSpec;
+use lockstep_simulator::FaultKind;
 
 const SMALL: Sizes = Sizes { hidden: 96, feed_forward: 160, kv_heads: 2, sharing: 2, head_size: 32 };
 
@@ -55,6 +56,37 @@ fn every_weight_format_and_both_orders_of_pairs() {
 fn a_small_machine_at_every_position() {
     let weights = random_layer(6, SMALL, 128, Pairs::Halves, [Q4_1, Format::Lb8]);
     check(&machine(8), &weights, 128, &[(0, 1), (127, 128), (64, 65)]);
+}
+
+#[test]
+fn extreme_inputs_give_the_contract_s_bits_or_a_value_fault() {
+    let (spec, weights) = (machine(8), random_layer(11, SMALL, 128, Pairs::Adjacent, [Q4_1, Format::Lb8]));
+    let program = build(&spec, &weights).unwrap();
+    let linked = link(&program);
+    let mut chip = Chip::new(&linked);
+    let mut oracle = Oracle::new(&weights, 128);
+    let n = weights.hidden();
+    let one_huge = |huge: f32| (0..n).map(|i| if i == 37 { huge } else { 0.5 }).collect::<Vec<f32>>();
+    let alternating = |size: f32| (0..n).map(|i| if i % 2 == 0 { size } else { -size }).collect::<Vec<f32>>();
+    let extremes = [
+        vec![0.0; n],
+        vec![-0.0; n],
+        vec![f32::from_bits(1); n],
+        alternating(f32::MIN_POSITIVE),
+        alternating(1e-20),
+        alternating(3e7),
+        one_huge(1e13),
+        one_huge(-3e-30),
+    ];
+    for (position, x) in extremes.iter().enumerate() {
+        let (found, want) = (chip.step(x, position, position + 1), oracle.step(x, position, position + 1));
+        assert!(bits(&found) == bits(&want), "{x:?}\n{found:?}\n{want:?}");
+    }
+    for outside in [2.0_f32.powi(50), -1e30, f32::INFINITY, f32::NAN] {
+        let fault = chip.fault(&one_huge(outside), 9, 10);
+        assert_eq!(fault.kind, FaultKind::ValueRange, "{outside}: {fault}");
+        assert!(fault.message.contains("outside the range of the contract"), "{outside}: {fault}");
+    }
 }
 
 /// The schedule comes from the description: other delays and counts give another program and the same bits.

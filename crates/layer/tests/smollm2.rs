@@ -4,14 +4,14 @@
 
 mod common;
 
-use common::model::{bytes as model_bytes, first_layer, layer_weights};
+use common::model::bytes as model_bytes;
 use common::{Chip, Oracle, Random, bits, link, machine};
 use lockstep_arith::embedding;
 use lockstep_arith::matrix::Format;
 use lockstep_formats::Gguf;
 use lockstep_host::{Host, Item, Options, PackedWeights};
 use lockstep_kernels::Kernels;
-use lockstep_layer::build;
+use lockstep_layer::{build, first_layer, layer_weights};
 use lockstep_models::{Model, from_gguf};
 
 /// What the host makes of tokens in one layer.
@@ -32,8 +32,8 @@ fn one_program_equals_contract_and_host_at_every_position() {
     let positions = spec.lanes() as usize;
     let file = model_bytes();
     let gguf = Gguf::parse(&file).unwrap();
-    let model = first_layer(&from_gguf(&gguf).unwrap());
-    let weights = layer_weights(&model, positions);
+    let model = first_layer(&from_gguf(&gguf).unwrap()).unwrap();
+    let weights = layer_weights(&model, positions).unwrap();
     let [(embedding_name, embedding_table), (lb4_name, lb4_table)] = &weights.tables[..] else { panic!("two tables") };
     assert!(embedding_table.format == Format::Lb8 && matches!(lb4_table.format, Format::Lb4 { has_offset: true, .. }));
     let program = build(&spec, &weights).unwrap();

@@ -90,10 +90,10 @@ pub enum FileError {
         message: String,
     },
     /// The machine's description.
-    #[error("{0}")]
+    #[error(transparent)]
     Machine(#[from] DescriptionError),
     /// The program does not hang together.
-    #[error("{0}")]
+    #[error(transparent)]
     Form(#[from] FormError),
 }
 

@@ -133,3 +133,25 @@ pub enum MachineCommand {
     /// List the presets
     List,
 }
+
+const LAYER_EXAMPLES: &str = "\
+Examples:
+  lockstep layer -o layer.lks
+  lockstep simulate layer.lks --input 'x=random seed=1 min=-1 max=1' --input 'position=fill 0' --input 'length=fill 1' \\
+      --input 'row=fill 0'
+  lockstep simulate layer.lks --entry embedding --input 'row=fill 42' ...";
+
+/// Which layer, and for which machine.
+#[derive(Debug, Args)]
+#[command(after_help = LAYER_EXAMPLES)]
+pub struct LayerArguments {
+    /// A pulled name, a file, a folder or a Hugging Face repository: a small llama model
+    #[arg(short, long, default_value = "smollm2")]
+    pub model: String,
+    /// The machine: a preset or a description's file
+    #[arg(long, value_name = "SYSTEM", default_value = "lockstep1")]
+    pub system: String,
+    /// The program to write
+    #[arg(short, long, value_name = "PROGRAM")]
+    pub output: PathBuf,
+}

@@ -7,6 +7,7 @@ mod chat;
 mod completions;
 mod digest;
 mod info;
+mod layer;
 mod machine;
 mod models;
 mod perplexity;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Disasm(arguments) => asm::disasm(&arguments)?,
         Command::Verify(arguments) => return verify::verify(&arguments),
         Command::Simulate(arguments) => return simulate::simulate(&arguments),
+        Command::Layer(arguments) => layer::layer(&arguments)?,
         Command::Machine { what } => return machine::machine(&what),
         Command::Cache { what } => cache::cache(&what)?,
         Command::Completions { shell } => completions::completions(shell)?,

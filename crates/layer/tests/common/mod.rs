@@ -11,7 +11,7 @@ use lockstep_kernels::Kernels;
 use lockstep_layer::{LayerWeights, Pairs};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::{Program, verify};
-use lockstep_simulator::{Linked, Report, Simulator};
+use lockstep_simulator::{Error, Fault, Linked, Report, Simulator};
 
 /// The layer in the contract, position by position.
 pub struct Oracle<'w> {
@@ -72,7 +72,8 @@ impl<'w> Oracle<'w> {
 /// A program without violations, linked.
 pub fn link<'p>(program: &'p Program<'static>) -> Linked<'p> {
     let violations = verify(program);
-    assert!(violations.is_empty(), "{}", violations.iter().take(10).map(|v| format!("{v}\n")).collect::<String>());
+    let shown: Vec<String> = violations.iter().take(10).map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
     Linked::new(program).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
@@ -115,6 +116,17 @@ impl<'p> Chip<'p> {
         self.broadcast("length", length);
         self.run("layer");
         self.simulator.read_f32("y").unwrap()
+    }
+
+    /// The fault that the entry `layer` ends with.
+    pub fn fault(&mut self, x: &[f32], position: usize, length: usize) -> Fault {
+        self.simulator.write_f32("x", x).unwrap();
+        self.broadcast("position", position);
+        self.broadcast("length", length);
+        match self.simulator.run("layer").unwrap_err() {
+            Error::Fault(fault) => fault,
+            other => panic!("{other}"),
+        }
     }
 
     /// A row of a table.

@@ -1,0 +1,54 @@
+//! Mutants of the layer program: each is rejected, or does the same, but for a few.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+#[path = "../../simulator/tests/support/mutants.rs"]
+mod mutants;
+
+use common::{Q4_1, Random, SMOLLM2, machine, random_layer};
+use lockstep_layer::{Pairs, build};
+use lockstep_program::mutate::{mutations, sample, spaced};
+use lockstep_program::verify;
+use lockstep_simulator::Simulator;
+
+use mutants::{Case, HEAD, Hazards, Tally, behaviour, hazards, judge, observe};
+
+/// Mutants that are judged, chosen by a seed.
+const MUTANTS: usize = 150;
+
+/// Positions run one after the other: what the first writes to the cache, the second sees.
+const POSITIONS: i32 = 2;
+
+#[test]
+fn few_mutants_survive() {
+    let weights = random_layer(1, SMOLLM2, 320, Pairs::Adjacent, [Q4_1; 2]);
+    let built = build(&machine(20), &weights).unwrap_or_else(|error| panic!("{error}"));
+    let program = spaced(&built).unwrap();
+    assert_eq!(verify(&program), []);
+    let run = |simulator: &mut Simulator<'_>| {
+        let mut random = Random(7);
+        let lanes = program.machine.lanes() as usize;
+        let mut observed = Vec::new();
+        for position in 0..POSITIONS {
+            simulator.write_f32("x", &random.vector(weights.hidden()))?;
+            for (name, number) in [("position", position), ("length", position + 1), ("row", 17)] {
+                simulator.write_i32(name, &vec![number; lanes])?;
+            }
+            for entry in &program.entries {
+                observed.push(observe(&program, simulator, &entry.name)?);
+            }
+        }
+        Ok(observed)
+    };
+    let case = Case { program: &program, run: &run };
+    let original = behaviour(&case).unwrap_or_else(|error| panic!("{error}"));
+    let all = mutations(&program);
+    let mut tally = Tally::default();
+    judge(&case, &original, &sample(all.clone(), MUTANTS, 1), &mut tally);
+    println!("{} mutations\n{HEAD}\n{}", all.len(), tally.report());
+    let mut found = Hazards::default();
+    hazards(&program, &sample(all, MUTANTS / 3, 2), &mut found);
+    println!("without claims {} of {} mutants are rejected", found.rejected, found.mutants);
+    assert!(tally.total().is_enough(), "more than 5 % survive");
+    assert!(tally.apart.is_empty() && found.apart.is_empty(), "verify and the linker differ: {:?}", found.apart);
+}
