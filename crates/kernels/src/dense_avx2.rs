@@ -46,7 +46,10 @@ fn pass<const T: usize, const B: usize>(matrix: &DenseMatrix<'_>, block: usize, 
     for pair in 0..pairs {
         // SAFETY: the asserts hold `pairs` pairs of 16 numbers for each block, and of 2 for each token.
         unsafe {
-            let w: [__m256i; B] = std::array::from_fn(|b| _mm256_loadu_si256(weights[b].add(pair * 16).cast()));
+            let mut w = [_mm256_setzero_si256(); B];
+            for b in 0..B {
+                w[b] = _mm256_loadu_si256(weights[b].add(pair * 16).cast());
+            }
             for t in 0..T {
                 let a = _mm256_set1_epi32(inputs[t].add(pair * 2).cast::<i32>().read_unaligned());
                 for b in 0..B {

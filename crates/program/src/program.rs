@@ -204,7 +204,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What `Many` adds up, wrapping, for its part at `index`: FNV-1a over the index and the origin's numbers.
+    /// What `Many` adds up, wrapping, for its part at `index`: a hash of the index and of the origin's numbers.
     pub fn part_hash(&self, index: u64) -> u64 {
         let (tag, a, b, c, d) = match *self {
             Self::Nothing => (0, 0, 0, 0, 0),
@@ -217,10 +217,11 @@ impl Origin {
             Self::Sent { link, vector } => (5, link.into(), vector, 0, 0),
             Self::Many(hash) => (6, 0, 0, 0, hash),
         };
-        [index, tag, a.into(), b.into(), c.into(), d].iter().flat_map(|word: &u64| word.to_le_bytes()).fold(
-            0xcbf2_9ce4_8422_2325,
-            |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3),
-        )
+        // A multiplication mixes upward, a shift downward: after each word every bit depends on all words before it.
+        [index, tag, a.into(), b.into(), c.into(), d].iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, word: &u64| {
+            let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^ mixed >> 29
+        })
     }
 
     /// The origin that is `by` issues or vectors on; `None` where that does not exist.

@@ -1,8 +1,10 @@
 //! What an entry's instances find on arrival: memory, buffers, arrays, accumulators, links. None of it depends on
 //! values, so it is checked once, before the first run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lockstep_machine::access::{Effect, Place, WordAddress, exchange_cycles};
-use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::TileKind;
 use lockstep_machine::spec::MachineSpec;
@@ -11,16 +13,7 @@ use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, W
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
 use crate::link::{LastingAccess, LinkedBlock, issue_fault};
-
-/// Who wrote a lasting place, in few bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
-    Nobody,
-    Image(u32, u32),
-    Input(u32, u32),
-    /// Block, issue, result.
-    Issue(u32, u32, u8),
-}
+use crate::words::{Contents, Words, Writer};
 
 /// Vectors that crossed one link.
 #[derive(Default)]
@@ -34,9 +27,9 @@ struct Traffic {
 struct ChipState<'a> {
     program: &'a Program<'a>,
     linked: &'a [LinkedBlock],
+    edges: Option<&'a [Edges<'a>]>,
     chip: u32,
-    /// By hemisphere, slice and bank; made when first used.
-    words: Vec<Option<Vec<Writer>>>,
+    words: Words<'a>,
     arrays: Vec<(Writer, Option<TileKind>)>,
     buffers: Vec<(u64, u32, Option<TileKind>)>,
     codebooks: Vec<Writer>,
@@ -46,17 +39,18 @@ struct ChipState<'a> {
     receives: Vec<Vec<(u64, Queue)>>,
 }
 
-/// Checks an entry on all chips.
-pub(crate) fn check_entry(
-    program: &Program<'_>,
-    linked: &[LinkedBlock],
+/// Checks an entry on all chips, whose memory holds `contents`; with `edges`, operands are compared with those.
+pub(crate) fn check_entry<'a>(
+    program: &'a Program<'a>,
+    linked: &'a [LinkedBlock],
     entry: &Entry,
-    check_flow: bool,
+    contents: &'a [Contents],
+    edges: Option<&'a [Edges<'a>]>,
 ) -> Result<(), Fault> {
     let mut links: Vec<Traffic> = program.links.iter().map(|_| Traffic::default()).collect();
     let mut end = 0;
     for chip in 0..program.chips {
-        let mut state = ChipState::new(program, linked, chip);
+        let mut state = ChipState::new(program, linked, chip, &contents[chip as usize], edges);
         let mut free_from = 0;
         for instance in entry.instances.iter().filter(|instance| instance.chip == chip) {
             let block = &linked[instance.block as usize];
@@ -71,9 +65,9 @@ pub(crate) fn check_entry(
                     format!("block {} takes {} cycles, predicted were {declared}", instance.block, block.cycles);
                 return Err(whole(FaultKind::CycleMismatch, chip, free_from, message));
             }
-            state.run(instance, check_flow).map_err(|fault| fault.at(chip, instance.start))?;
+            state.run(instance).map_err(|fault| fault.at(chip, instance.start))?;
         }
-        if check_flow {
+        if edges.is_some() && entry.instances.iter().any(|instance| instance.chip == chip) {
             state.check_outputs(free_from)?;
         }
         end = end.max(free_from);
@@ -95,6 +89,42 @@ pub(crate) fn check_entry(
         return Err(whole(FaultKind::CycleMismatch, 0, end, message));
     }
     Ok(())
+}
+
+/// No output is left to what memory holds before the first run: some entry writes each of its words.
+pub(crate) fn check_written(program: &Program<'_>, linked: &[LinkedBlock]) -> Result<(), Fault> {
+    let mut unwritten = BTreeMap::new();
+    for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
+        for (place, at) in binding.words.iter().enumerate() {
+            unwritten.insert(*at, (place, &binding.name));
+        }
+    }
+    let banks: BTreeSet<_> = unwritten.keys().map(|at| (at.hemisphere, at.slice, at.bank)).collect();
+    for instance in program.entries.iter().flat_map(|entry| &entry.instances) {
+        for access in &linked[instance.block as usize].lasting {
+            let (hemisphere, slice, bank, address, words) = match access.place {
+                _ if matches!(access.effect, Effect::Read { .. }) => continue,
+                Place::Word(hemisphere, slice, bank, address) => (hemisphere, slice, bank, address, 1),
+                Place::Words(hemisphere, slice, bank, address, words) => (hemisphere, slice, bank, address, words as i32),
+                _ => continue,
+            };
+            if !banks.contains(&(hemisphere, slice, bank)) {
+                continue;
+            }
+            let first = address.word + instance.offsets[usize::from(address.base)];
+            for word in first..first + words {
+                let word = word as u16;
+                unwritten.remove(&Word { chip: instance.chip, hemisphere, slice, bank, word });
+            }
+        }
+    }
+    match unwritten.first_key_value() {
+        None => Ok(()),
+        Some((at, (place, name))) => {
+            let message = format!("no entry writes word {place} of output {name}");
+            Err(whole(FaultKind::EmptyRead, at.chip, 0, message))
+        }
+    }
 }
 
 fn whole(kind: FaultKind, chip: u32, cycle: u64, message: String) -> Fault {
@@ -126,14 +156,21 @@ fn check_link(spec: &MachineSpec, traffic: &Traffic) -> Result<(), LocalFault> {
 }
 
 impl<'a> ChipState<'a> {
-    fn new(program: &'a Program<'a>, linked: &'a [LinkedBlock], chip: u32) -> Self {
+    fn new(
+        program: &'a Program<'a>,
+        linked: &'a [LinkedBlock],
+        chip: u32,
+        contents: &'a Contents,
+        edges: Option<&'a [Edges<'a>]>,
+    ) -> Self {
         let spec = &program.machine;
         let planes = spec.planes() as usize;
-        let mut state = Self {
+        Self {
             program,
             linked,
+            edges,
             chip,
-            words: vec![None; 4 * spec.mem.slices_per_hemisphere as usize],
+            words: Words::new(contents),
             arrays: vec![(Writer::Nobody, None); planes],
             buffers: vec![(0, 0, None); planes],
             codebooks: vec![Writer::Nobody; planes],
@@ -141,40 +178,15 @@ impl<'a> ChipState<'a> {
             reductions: vec![Writer::Nobody; spec.vxm.reduce_units as usize],
             sends: vec![Vec::new(); spec.c2c.links as usize],
             receives: vec![Vec::new(); spec.c2c.links as usize],
-        };
-        state.fill();
-        state
-    }
-
-    /// Images, and over them inputs.
-    fn fill(&mut self) {
-        let program = self.program;
-        let chip = self.chip;
-        for (index, image) in program.images.iter().enumerate() {
-            if image.first.chip != chip {
-                continue;
-            }
-            for vector in 0..image.vectors {
-                let word = u32::from(image.first.word) + vector;
-                *self.word(image.first, word as usize) = Writer::Image(index as u32, vector);
-            }
-        }
-        for (index, binding) in program.bindings.iter().enumerate() {
-            if binding.kind != BindingKind::Input {
-                continue;
-            }
-            for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
-                *self.word(*word, word.word as usize) = Writer::Input(index as u32, place as u32);
-            }
         }
     }
 
     /// All words of outputs hold something at the end.
-    fn check_outputs(&mut self, end: u64) -> Result<(), Fault> {
+    fn check_outputs(&self, end: u64) -> Result<(), Fault> {
         let (program, chip) = (self.program, self.chip);
         for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
             for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
-                if *self.word(*word, word.word.into()) == Writer::Nobody {
+                if self.words.writer(word.hemisphere, word.slice, word.bank, word.word.into()) == Writer::Nobody {
                     let message = format!("nothing writes word {place} of output {}", binding.name);
                     return Err(whole(FaultKind::EmptyRead, chip, end, message));
                 }
@@ -199,27 +211,18 @@ impl<'a> ChipState<'a> {
         Ok(())
     }
 
-    fn word(&mut self, bank_of: Word, word: usize) -> &mut Writer {
-        &mut self.bank(bank_of.hemisphere, bank_of.slice, bank_of.bank)[word]
-    }
-
-    fn bank(&mut self, hemisphere: Hemisphere, slice: u8, bank: u8) -> &mut Vec<Writer> {
-        let spec = &self.program.machine;
-        let slices = spec.mem.slices_per_hemisphere as usize;
-        let index = (usize::from(hemisphere == Hemisphere::East) * slices + slice as usize) * 2 + bank as usize;
-        self.words[index].get_or_insert_with(|| vec![Writer::Nobody; spec.words_per_bank() as usize])
-    }
-
-    fn run(&mut self, instance: &Instance, check_flow: bool) -> Result<(), LocalFault> {
-        let block = &self.program.blocks[instance.block as usize];
+    fn run(&mut self, instance: &Instance) -> Result<(), LocalFault> {
         let linked = &self.linked[instance.block as usize];
-        let mut edges = check_flow.then(|| Edges::new(&block.flow));
+        let edges = self.edges.map(|edges| &edges[instance.block as usize]);
+        let mut cursors = edges.map(Edges::cursors);
         for access in &linked.lasting {
             match access.effect {
                 Effect::Read { age } => {
                     let found = self.read(instance, linked, access, age)?;
-                    if let Some(edges) = &mut edges {
-                        check_origin(edges, instance, linked, access, found)?;
+                    if let (Some(edges), Some(cursors)) = (edges, &mut cursors) {
+                        let reader = linked.issues[access.issue as usize].id;
+                        let expected = edges.expected(cursors, reader, access.ordinal);
+                        check_origin(expected, instance, linked, access, found)?;
                     }
                 }
                 _ => self.write(instance, linked, access)?,
@@ -260,17 +263,20 @@ impl<'a> ChipState<'a> {
         let writer = match access.place {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
-                self.bank(side, slice, bank)[word]
+                self.words.writer(side, slice, bank, word)
             }
             Place::Words(side, slice, bank, address, words) => {
                 let first = self.address(instance, address, words).map_err(out_of_range)?;
-                let range = self.bank(side, slice, bank)[first..first + words as usize].to_vec();
-                if range.contains(&Writer::Nobody) {
-                    let message = "the table has words that nothing has written";
-                    return Err(fault(linked, access, FaultKind::EmptyRead, message));
+                let mut hash = 0_u64;
+                for at in 0..words as usize {
+                    let writer = self.words.writer(side, slice, bank, first + at);
+                    if writer == Writer::Nobody {
+                        let message = "the table has words that nothing has written";
+                        return Err(fault(linked, access, FaultKind::EmptyRead, message));
+                    }
+                    hash = hash.wrapping_add(self.origin(writer).part_hash(at as u64));
                 }
-                let parts = range.iter().enumerate().map(|(at, writer)| self.origin(*writer).part_hash(at as u64));
-                return Ok(Origin::Many(parts.fold(0, u64::wrapping_add)));
+                return Ok(Origin::Many(hash));
             }
             Place::Buffer(plane) => {
                 let (hash, loads, kind) = std::mem::take(&mut self.buffers[plane as usize]);
@@ -329,11 +335,11 @@ impl<'a> ChipState<'a> {
         match access.place {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
-                self.bank(side, slice, bank)[word] = writer;
+                self.words.write((side, slice, bank), word, 1, writer);
             }
             Place::Words(side, slice, bank, address, words) => {
                 let first = self.address(instance, address, words).map_err(out_of_range)?;
-                self.bank(side, slice, bank)[first..first + words as usize].fill(writer);
+                self.words.write((side, slice, bank), first, words as usize, writer);
             }
             Place::BufferVector(plane, vector) | Place::BufferScale(plane, vector) => {
                 let scale = u64::from(matches!(access.place, Place::BufferScale(..)));
@@ -372,14 +378,13 @@ fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message:
 }
 
 fn check_origin(
-    edges: &mut Edges<'_>,
+    expected: Option<(Origin, i64)>,
     instance: &Instance,
     linked: &LinkedBlock,
     access: &LastingAccess,
     found: Origin,
 ) -> Result<(), LocalFault> {
-    let reader = linked.issues[access.issue as usize].id;
-    let expected = edges.expected(reader, access.ordinal).and_then(|(origin, by)| match origin {
+    let expected = expected.and_then(|(origin, by)| match origin {
         Origin::Import { import, offset } => {
             instance.imports.get(import as usize).and_then(|origin| origin.moved(i64::from(offset) + by))
         }

@@ -1,35 +1,107 @@
 //! A block's flow edges, looked up in the order of its issues.
 
-use std::collections::HashMap;
+use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_program::program::{Block, FlowEdge, IssueId, Origin};
 
-use lockstep_program::program::{FlowEdge, IssueId, Origin};
+/// No edge.
+const NONE: u32 = u32::MAX;
+/// Numbers that [`code`] gives to queues.
+const QUEUES: usize = 512;
 
-/// Edges by reading instruction and operand; each list is gone through once, as its instruction is issued again and again.
+/// Edges by reading instruction and operand, each list in the order of issues.
 pub(crate) struct Edges<'a> {
-    lists: HashMap<(lockstep_machine::geometry::Queue, u32, u8), (usize, Vec<&'a FlowEdge>)>,
+    flow: &'a [FlowEdge],
+    /// For each queue, where its instructions begin in `insts`.
+    texts: Vec<u32>,
+    /// For each instruction, where its operands begin in `first`; the next one's begin is their end.
+    insts: Vec<u32>,
+    /// For each operand, its first edge.
+    first: Vec<u32>,
+    /// For each edge, the next one of its operand.
+    next: Vec<u32>,
     /// How many operands all edges are about.
     pub(crate) operands: u64,
 }
 
+/// How far an instance's issues have come in the edges.
+pub(crate) struct Cursors(Vec<u32>);
+
+/// A small number for a queue.
+fn code(queue: Queue) -> usize {
+    let side = |hemisphere| usize::from(hemisphere == Hemisphere::East);
+    match queue {
+        Queue::Mem(hemisphere, slice) => side(hemisphere) << 6 | usize::from(slice & 63),
+        Queue::Sxm(hemisphere, index) => 128 + (side(hemisphere) << 5 | usize::from(index & 31)),
+        Queue::Alu(index) => 192 + usize::from(index & 15),
+        Queue::Reduce(index) => 208 + usize::from(index & 15),
+        Queue::Load(plane) => 224 + usize::from(plane & 15),
+        Queue::Activate(plane) => 240 + usize::from(plane & 15),
+        Queue::Drain(plane) => 256 + usize::from(plane & 15),
+        Queue::Send(link) => 272 + usize::from(link & 63),
+        Queue::Receive(link) => 336 + usize::from(link & 63),
+    }
+}
+
 impl<'a> Edges<'a> {
-    pub(crate) fn new(flow: &'a [FlowEdge]) -> Self {
-        let mut lists: HashMap<_, (usize, Vec<&FlowEdge>)> = HashMap::new();
-        for edge in flow {
-            lists.entry((edge.reader.queue, edge.reader.inst, edge.operand)).or_default().1.push(edge);
+    pub(crate) fn new(block: &'a Block) -> Self {
+        let flow = &block.flow[..];
+        let mut texts = vec![NONE; QUEUES];
+        let mut total = 0_u32;
+        for text in &block.queues {
+            texts[code(text.queue)] = total;
+            total += text.insts.len() as u32;
         }
-        Self { lists, operands: flow.iter().map(|edge| u64::from(edge.count)).sum() }
+        let place = |edge: &FlowEdge| {
+            let text = texts[code(edge.reader.queue)];
+            let at = text.saturating_add(edge.reader.inst);
+            (text != NONE && at < total).then_some(at as usize)
+        };
+        // How many operands each instruction has edges for, then where they begin.
+        let mut insts = vec![0_u32; total as usize + 1];
+        for edge in flow {
+            if let Some(at) = place(edge) {
+                insts[at + 1] = insts[at + 1].max(u32::from(edge.operand) + 1);
+            }
+        }
+        for at in 1..insts.len() {
+            insts[at] += insts[at - 1];
+        }
+        let operands = insts[total as usize] as usize;
+        let (mut first, mut last, mut next) = (vec![NONE; operands], vec![NONE; operands], vec![NONE; flow.len()]);
+        for (index, edge) in flow.iter().enumerate() {
+            let Some(at) = place(edge) else { continue };
+            let operand = insts[at] as usize + usize::from(edge.operand);
+            match std::mem::replace(&mut last[operand], index as u32) {
+                NONE => first[operand] = index as u32,
+                before => next[before as usize] = index as u32,
+            }
+        }
+        Self { flow, texts, insts, first, next, operands: flow.iter().map(|edge| u64::from(edge.count)).sum() }
     }
 
-    /// What the program says about an operand: an origin, and how far it has moved on. Issues of one instruction are
-    /// asked for in their order.
-    pub(crate) fn expected(&mut self, reader: IssueId, operand: u8) -> Option<(Origin, i64)> {
-        let (cursor, list) = self.lists.get_mut(&(reader.queue, reader.inst, operand))?;
-        while let Some(edge) = list.get(*cursor) {
+    /// The beginning of every list: issues of one instruction are then asked for in their order.
+    pub(crate) fn cursors(&self) -> Cursors {
+        Cursors(self.first.clone())
+    }
+
+    /// What the program says about an operand: an origin, and how far it has moved on.
+    pub(crate) fn expected(&self, cursors: &mut Cursors, reader: IssueId, operand: u8) -> Option<(Origin, i64)> {
+        let text = self.texts[code(reader.queue)];
+        if text == NONE {
+            return None;
+        }
+        let at = (text + reader.inst) as usize;
+        let place = self.insts[at] as usize + usize::from(operand);
+        if place >= self.insts[at + 1] as usize {
+            return None;
+        }
+        let cursor = &mut cursors.0[place];
+        while let Some(edge) = self.flow.get(*cursor as usize) {
             let past = reader.issue.checked_sub(edge.reader.issue)?;
             if past < edge.count {
                 return Some((edge.origin, i64::from(past) * i64::from(edge.step)));
             }
-            *cursor += 1;
+            *cursor = self.next[*cursor as usize];
         }
         None
     }

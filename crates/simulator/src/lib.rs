@@ -28,6 +28,7 @@ mod switch;
 mod trace;
 mod value;
 mod vector;
+mod words;
 
 pub use counters::{Counters, Energy, UNITS};
 pub use fault::{Fault, FaultKind, Unit};

@@ -9,11 +9,12 @@ use lockstep_machine::access::{Access, Effect, Place, accesses};
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::Slot;
+use lockstep_machine::legal::check;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::issues::{Issue, block_issues};
 use lockstep_program::program::{Block, Origin};
 
-use crate::edges::Edges;
+use crate::edges::{Cursors, Edges};
 use crate::fault::{FaultKind, LocalFault};
 use crate::supply;
 
@@ -106,7 +107,7 @@ struct Linker<'a> {
     spec: &'a MachineSpec,
     block: u32,
     issues: Vec<Issue>,
-    edges: Option<Edges<'a>>,
+    edges: Option<(&'a Edges<'a>, Cursors)>,
     ring: usize,
     streams: Vec<Segment>,
     outputs: Vec<(u64, u32, u32)>,
@@ -156,8 +157,14 @@ impl QueueIndex {
     }
 }
 
-/// Links a block; with `check_flow`, its operands are compared with its flow edges.
-pub(crate) fn link(block: &Block, index: u32, spec: &MachineSpec, check_flow: bool) -> Result<LinkedBlock, LocalFault> {
+/// Links a block; with `edges`, its operands are compared with those. With `tape`, the block can be run.
+pub(crate) fn link(
+    block: &Block,
+    index: u32,
+    spec: &MachineSpec,
+    edges: Option<&Edges<'_>>,
+    tape: bool,
+) -> Result<LinkedBlock, LocalFault> {
     let illegal =
         |queue: Option<Queue>, message: String| LocalFault { kind: FaultKind::Illegal, cycle: 0, queue, message };
     let issues = block_issues(block, spec, ISSUES_MAX)
@@ -169,19 +176,18 @@ pub(crate) fn link(block: &Block, index: u32, spec: &MachineSpec, check_flow: bo
         }
     }
     supply::check(&issues, spec)?;
-    let edges = check_flow.then(|| Edges::new(&block.flow));
-    Linker::new(spec, index, issues, edges).run()
+    Linker::new(spec, index, issues, edges).run(tape)
 }
 
 impl<'a> Linker<'a> {
-    fn new(spec: &'a MachineSpec, block: u32, issues: Vec<Issue>, edges: Option<Edges<'a>>) -> Self {
+    fn new(spec: &'a MachineSpec, block: u32, issues: Vec<Issue>, edges: Option<&'a Edges<'a>>) -> Self {
         let ring = (spec.positions() as usize + 2).next_power_of_two();
         let queue_index = QueueIndex::new(spec);
         let longest = longest_delay(spec).next_power_of_two() as usize;
         Self {
             spec,
             block,
-            edges,
+            edges: edges.map(|edges| (edges, edges.cursors())),
             ring,
             streams: vec![EMPTY; 64 * ring],
             outputs: vec![(u64::MAX, NO_SLOT, NO_SLOT); queue_index.alus + queue_index.reducers],
@@ -201,7 +207,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn run(mut self) -> Result<LinkedBlock, LocalFault> {
+    fn run(mut self, tape: bool) -> Result<LinkedBlock, LocalFault> {
         let mut next = 0;
         let mut pending = 0_usize;
         let mut cycle = self.issues.first().map_or(0, |issue| issue.cycle);
@@ -217,13 +223,16 @@ impl<'a> Linker<'a> {
             pending -= self.finish_cycle(cycle)?;
             cycle += 1;
         }
-        self.into_block()
+        self.into_block(tape)
     }
 
     /// Takes an issue's reads of this cycle and notes its later accesses; returns how many those are.
     fn issue(&mut self, index: u32) -> Result<usize, LocalFault> {
         let Issue { cycle, id, what } = self.issues[index as usize];
-        lockstep_machine::legal::check(&what.inst, id.queue, self.spec)
+        // Repetitions differ from their instruction in addresses, which are held against banks later, and in rows.
+        let moved = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
+        let lawful = if id.issue == 0 || moved { check(&what.inst, id.queue, self.spec) } else { Ok(()) };
+        lawful
             .map_err(|error| LocalFault::new(FaultKind::Illegal, cycle, id.queue, format!("{}: {error}", what.inst)))?;
         let op = Op {
             issue: index,
@@ -361,9 +370,10 @@ impl<'a> Linker<'a> {
     }
 
     fn check_edge(&mut self, cycle: u64, issue: u32, ordinal: u8, from: u32, result: u8) -> Result<(), LocalFault> {
-        let Some(edges) = &mut self.edges else { return Ok(()) };
+        let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
         let found = Origin::Issue { block: self.block, id: self.issues[from as usize].id, result };
-        let expected = edges.expected(self.issues[issue as usize].id, ordinal).and_then(|(o, by)| o.moved(by));
+        let expected = edges.expected(cursors, self.issues[issue as usize].id, ordinal);
+        let expected = expected.and_then(|(origin, by)| origin.moved(by));
         if expected == Some(found) {
             return Ok(());
         }
@@ -411,8 +421,8 @@ impl<'a> Linker<'a> {
         if let Some((from, result)) = found {
             return self.check_edge(cycle, issue, reads, from, result);
         }
-        let Some(edges) = &mut self.edges else { return Ok(()) };
-        let expected = edges.expected(self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
+        let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
+        let expected = edges.expected(cursors, self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
         if expected == Some(Origin::Nothing) {
             return Ok(());
         }
@@ -444,7 +454,7 @@ impl<'a> Linker<'a> {
     fn check_claims(&self) -> Result<(), LocalFault> {
         let lasting = self.lasting.iter().filter(|access| matches!(access.effect, Effect::Read { .. })).count();
         let operands = (self.operands.len() + lasting) as u64;
-        let claimed = self.edges.as_ref().map_or(0, |edges| edges.operands);
+        let claimed = self.edges.as_ref().map_or(0, |(edges, _)| edges.operands);
         if claimed <= operands {
             return Ok(());
         }
@@ -453,24 +463,34 @@ impl<'a> Linker<'a> {
     }
 
     /// Orders the tape and gives values their slots.
-    fn into_block(self) -> Result<LinkedBlock, LocalFault> {
+    fn into_block(self, tape: bool) -> Result<LinkedBlock, LocalFault> {
         self.check_claims()?;
         let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, reach, driven, .. } = self;
         lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
         check_banks(&issues, &lasting)?;
+        if !tape {
+            let (cycles, hops) = (cycles_of(&issues, last_cycle), sum(&reach));
+            return Ok(LinkedBlock { issues, lasting, cycles, hops, driven, ..LinkedBlock::default() });
+        }
         let mut order = Vec::with_capacity(ops.len());
         for (op, Op { issue, .. }) in ops.iter().enumerate() {
             place_op(&issues[*issue as usize], spec, &mut |key, part| order.push((key, op as u32, part)));
         }
         order.sort_by_key(|(key, ..)| *key);
-        let hops = reach.iter().map(|reach| u64::from(*reach)).sum();
-        let mut block = LinkedBlock { cycles: last_cycle + 1, issues, lasting, hops, driven, ..LinkedBlock::default() };
-        if block.issues.is_empty() {
-            block.cycles = 0;
-        }
+        let (cycles, hops) = (cycles_of(&issues, last_cycle), sum(&reach));
+        let mut block = LinkedBlock { issues, lasting, cycles, hops, driven, ..LinkedBlock::default() };
         lay_out(&mut block, &ops, &order, &operands, &results, values);
         Ok(block)
     }
+}
+
+fn sum(reach: &[u16]) -> u64 {
+    reach.iter().map(|reach| u64::from(*reach)).sum()
+}
+
+/// One more than the cycle of the last access; a block without issues takes no time.
+fn cycles_of(issues: &[Issue], last_cycle: u64) -> u64 {
+    if issues.is_empty() { 0 } else { last_cycle + 1 }
 }
 
 /// A fault of an instruction.

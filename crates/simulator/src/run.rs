@@ -78,7 +78,6 @@ impl<'a> Course<'a> {
         let mut moved = false;
         while let Some(instance) = self.instances.get(self.instance) {
             let block = &linked[instance.block as usize];
-            self.state.slots.reserve(block.slots as usize);
             while let Some(op) = block.tape.get(self.op) {
                 match self.state.execute(block, op, &instance.offsets, &mut ports) {
                     Ok(()) => {}

@@ -6,13 +6,15 @@ use lockstep_kernels::Kernels;
 use lockstep_program::Program;
 use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
 
-use crate::check::check_entry;
+use crate::check::{check_entry, check_written};
 use crate::chip::Chip;
 use crate::counters::{Counters, count};
+use crate::edges::Edges;
 use crate::fault::Fault;
 use crate::link::{LinkedBlock, link};
 use crate::memory::Bank;
 use crate::run;
+use crate::words::Contents;
 
 /// What can go wrong beside faults of the program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,32 +64,45 @@ pub enum Error {
 pub struct Linked<'a> {
     pub(crate) program: &'a Program<'a>,
     pub(crate) blocks: Vec<LinkedBlock>,
+    /// Whether it can be run.
+    tape: bool,
 }
 
 impl<'a> Linked<'a> {
     /// Links a program: finds every hazard that does not depend on values, and operands from another producer than the
     /// program says.
     pub fn new(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, true)
+        Self::link(program, true, true)
     }
 
     /// Links a program whose flow is not looked at: what would its instructions do?
     pub fn without_flow(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, false)
+        Self::link(program, false, true)
     }
 
-    fn link(program: &'a Program<'a>, check_flow: bool) -> Result<Self, Fault> {
+    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run.
+    pub fn for_timing(program: &'a Program<'a>) -> Result<Self, Fault> {
+        Self::link(program, true, false)
+    }
+
+    fn link(program: &'a Program<'a>, check_flow: bool, tape: bool) -> Result<Self, Fault> {
+        let edges: Option<Vec<Edges<'_>>> = check_flow.then(|| program.blocks.iter().map(Edges::new).collect());
         let mut blocks = Vec::with_capacity(program.blocks.len());
         for (index, block) in program.blocks.iter().enumerate() {
             let first = program.entries.iter().flat_map(|e| &e.instances).find(|i| i.block as usize == index);
             let (chip, start) = first.map_or((0, 0), |instance| (instance.chip, instance.start));
-            blocks
-                .push(link(block, index as u32, &program.machine, check_flow).map_err(|fault| fault.at(chip, start))?);
+            let edges = edges.as_ref().map(|edges| &edges[index]);
+            let linked = link(block, index as u32, &program.machine, edges, tape);
+            blocks.push(linked.map_err(|fault| fault.at(chip, start))?);
         }
+        let contents: Vec<Contents> = (0..program.chips).map(|chip| Contents::new(program, chip)).collect();
         for entry in &program.entries {
-            check_entry(program, &blocks, entry, check_flow)?;
+            check_entry(program, &blocks, entry, &contents, edges.as_deref())?;
         }
-        Ok(Self { program, blocks })
+        if check_flow {
+            check_written(program, &blocks)?;
+        }
+        Ok(Self { program, blocks, tape })
     }
 
     /// The program.
@@ -166,6 +181,7 @@ impl<'a> Simulator<'a> {
     /// Chips that hold the program's images; runs use so many threads, at most one a chip.
     pub fn new(linked: &'a Linked<'a>, kernels: Kernels, threads: usize) -> Result<Self, Error> {
         let program = linked.program;
+        assert!(linked.tape, "a program that was linked for timing alone cannot be run");
         let mut chips: Vec<Chip> = (0..program.chips).map(|_| Chip::new(&program.machine, kernels)).collect();
         let lanes = program.machine.lanes() as usize;
         for image in &program.images {
@@ -179,6 +195,10 @@ impl<'a> Simulator<'a> {
                 let word = usize::from(image.first.word) + vector;
                 memory.word_mut(bank(image.first), word)[..lanes].copy_from_slice(bytes);
             }
+        }
+        let slots = linked.blocks.iter().map(|block| block.slots as usize).max().unwrap_or(0);
+        for chip in &mut chips {
+            chip.slots.reserve(slots);
         }
         Ok(Self { linked, chips, written: vec![false; program.bindings.len()], threads })
     }

@@ -85,7 +85,7 @@ pub struct SimulateArguments {
     /// Threads to run chips on; no number of them changes a bit
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: u16,
-    /// Do it so many times, from the same memory, and report the median speed
+    /// Do it so many times, with the same inputs, and report the median speed; outputs are those of the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
     /// Write a Perfetto trace
