@@ -77,9 +77,33 @@ pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<O
             return Ok(None);
         }
     }
-    // Within a queue issues are in order already; a stable sort by cycle keeps queues in the block's order.
-    issues.sort_by_key(|issue| issue.cycle);
-    Ok(Some(issues))
+    Ok(Some(by_cycle(issues)))
+}
+
+/// Sorts by cycle. Within a queue issues are in order already; equal cycles keep the block's order of queues.
+fn by_cycle(mut issues: Vec<Issue>) -> Vec<Issue> {
+    let last = issues.iter().map(|issue| issue.cycle).max().unwrap_or(0);
+    if last > 4 * issues.len() as u64 {
+        issues.sort_by_key(|issue| issue.cycle);
+        return issues;
+    }
+    // There are hardly more cycles than issues: count them, and each issue's place is known.
+    let mut ends = vec![0_u32; last as usize + 1];
+    for issue in &issues {
+        ends[issue.cycle as usize] += 1;
+    }
+    let mut total = 0;
+    for end in &mut ends {
+        total += *end;
+        *end = total;
+    }
+    let mut order = vec![0_u32; issues.len()];
+    for (index, issue) in issues.iter().enumerate().rev() {
+        let end = &mut ends[issue.cycle as usize];
+        *end -= 1;
+        order[*end as usize] = index as u32;
+    }
+    order.into_iter().map(|index| issues[index as usize]).collect()
 }
 
 /// The cycle of the block's `notify`, if it has one. Only control instructions may come before it.

@@ -240,6 +240,45 @@ impl Origin {
     }
 }
 
+/// The origin of a table: what `Many` makes of the origins of its words, in order. Consecutive vectors of an image are one
+/// part, any other word is one by itself, so that large tables are cheap.
+#[derive(Clone, Debug, Default)]
+pub struct TableOrigin {
+    hash: u64,
+    /// Words so far.
+    words: u64,
+    /// The run that may still grow: its first word's place and origin, and how many words it has.
+    run: Option<(u64, Origin, u32)>,
+}
+
+impl TableOrigin {
+    /// Adds a word, or, from an image, so many words with consecutive vectors.
+    pub fn push(&mut self, origin: Origin, count: u32) {
+        let at = self.words;
+        self.words += u64::from(count);
+        if let Some((_, Origin::Image { image, vector }, held)) = &mut self.run
+            && origin == (Origin::Image { image: *image, vector: *vector + *held })
+        {
+            *held += count;
+            return;
+        }
+        self.end_run();
+        self.run = Some((at, origin, count));
+    }
+
+    fn end_run(&mut self) {
+        if let Some((at, origin, count)) = self.run.take() {
+            self.hash = self.hash.wrapping_add(origin.part_hash(at).wrapping_mul(2 * u64::from(count) + 1));
+        }
+    }
+
+    /// The table's origin.
+    pub fn finish(mut self) -> Origin {
+        self.end_run();
+        Origin::Many(self.hash)
+    }
+}
+
 /// A number for a queue that does not depend on the machine; files use it too.
 pub fn queue_number(queue: Queue) -> u64 {
     let side = |h: Hemisphere| u64::from(h == Hemisphere::East);

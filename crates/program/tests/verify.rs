@@ -8,7 +8,7 @@ use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::parse;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder, Repetition};
-use lockstep_program::program::{Content, IssueId, Origin};
+use lockstep_program::program::{Content, IssueId, Origin, TableOrigin};
 use lockstep_program::verify::ViolationKind as Kind;
 use lockstep_program::verify::{VIOLATIONS_LISTED, bytes_used, text_bytes};
 use lockstep_program::{Program, derive, verify};
@@ -95,8 +95,9 @@ fn what_lies_under_a_quiet_gather_is_an_operand() {
 #[test]
 fn tables_and_buffers_come_from_many() {
     let table = |image, vectors: u32| {
-        let part = |vector| Origin::Image { image, vector }.part_hash(vector.into());
-        Origin::Many((0..vectors).map(part).fold(0, u64::wrapping_add))
+        let mut origin = TableOrigin::default();
+        (0..vectors).for_each(|vector| origin.push(Origin::Image { image, vector }, 1));
+        origin.finish()
     };
     let program = gather().unwrap();
     let imports = &program.entries[0].instances[0].imports;

@@ -8,7 +8,7 @@ use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::TileKind;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, Word};
+use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, TableOrigin, Word};
 
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
@@ -105,7 +105,9 @@ pub(crate) fn check_written(program: &Program<'_>, linked: &[LinkedBlock]) -> Re
             let (hemisphere, slice, bank, address, words) = match access.place {
                 _ if matches!(access.effect, Effect::Read { .. }) => continue,
                 Place::Word(hemisphere, slice, bank, address) => (hemisphere, slice, bank, address, 1),
-                Place::Words(hemisphere, slice, bank, address, words) => (hemisphere, slice, bank, address, words as i32),
+                Place::Words(hemisphere, slice, bank, address, words) => {
+                    (hemisphere, slice, bank, address, words as i32)
+                }
                 _ => continue,
             };
             if !banks.contains(&(hemisphere, slice, bank)) {
@@ -267,16 +269,15 @@ impl<'a> ChipState<'a> {
             }
             Place::Words(side, slice, bank, address, words) => {
                 let first = self.address(instance, address, words).map_err(out_of_range)?;
-                let mut hash = 0_u64;
-                for at in 0..words as usize {
-                    let writer = self.words.writer(side, slice, bank, first + at);
-                    if writer == Writer::Nobody {
-                        let message = "the table has words that nothing has written";
-                        return Err(fault(linked, access, FaultKind::EmptyRead, message));
-                    }
-                    hash = hash.wrapping_add(self.origin(writer).part_hash(at as u64));
+                let mut table = TableOrigin::default();
+                let whole = self.words.runs((side, slice, bank), first, words as usize, |writer, count| {
+                    table.push(self.origin(writer), count);
+                });
+                if !whole {
+                    let message = "the table has words that nothing has written";
+                    return Err(fault(linked, access, FaultKind::EmptyRead, message));
                 }
-                return Ok(Origin::Many(hash));
+                return Ok(table.finish());
             }
             Place::Buffer(plane) => {
                 let (hash, loads, kind) = std::mem::take(&mut self.buffers[plane as usize]);

@@ -79,13 +79,13 @@ impl Contents {
         self.banks[bank] = ranges;
     }
 
-    /// Who wrote a word before the run.
-    fn writer(&self, bank: usize, word: u32) -> Writer {
+    /// Who wrote a word before the run, and how many words on from it, up to `end`, hold what follows.
+    fn run(&self, bank: usize, word: u32, end: u32) -> (Writer, u32) {
         let ranges = &self.banks[bank];
         let at = ranges.partition_point(|range| range.end <= word);
         match ranges.get(at) {
-            Some(range) if range.first <= word => range.writer.moved(word - range.first),
-            _ => Writer::Nobody,
+            Some(range) if range.first <= word => (range.writer.moved(word - range.first), range.end.min(end) - word),
+            _ => (Writer::Nobody, 1),
         }
     }
 }
@@ -110,8 +110,34 @@ impl<'a> Words<'a> {
         let bank = self.contents.bank(hemisphere, slice, bank);
         match self.written[bank].get(word) {
             Some(number) if *number > 0 => self.writers[*number as usize - 1],
-            _ => self.contents.writer(bank, word as u32),
+            _ => self.contents.run(bank, word as u32, word as u32 + 1).0,
         }
+    }
+
+    /// Calls `visit` with the writers of some words, in order: of consecutive vectors of an image with the first and
+    /// their number, of another word with 1. Ends with `false` at a word that nobody wrote.
+    pub(crate) fn runs(
+        &self,
+        (hemisphere, slice, bank): (Hemisphere, u8, u8),
+        first: usize,
+        words: usize,
+        mut visit: impl FnMut(Writer, u32),
+    ) -> bool {
+        let index = self.contents.bank(hemisphere, slice, bank);
+        let (mut word, end) = (first as u32, (first + words) as u32);
+        while word < end {
+            let (writer, count) = if self.written[index].is_empty() {
+                self.contents.run(index, word, end)
+            } else {
+                (self.writer(hemisphere, slice, bank, word as usize), 1)
+            };
+            if writer == Writer::Nobody {
+                return false;
+            }
+            visit(writer, count);
+            word += count;
+        }
+        true
     }
 
     /// Notes who wrote some words.

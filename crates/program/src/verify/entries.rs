@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_machine::access::exchange_cycles;
+use lockstep_machine::access::{Effect, Place, exchange_cycles};
 
 use super::facts::{Facts, Lasting, Site};
 use super::layout::text_words;
@@ -91,6 +91,37 @@ fn outputs(program: &Program<'_>, entry: &Entry, state: &mut Chip<'_>, (chip, en
                 report.add(|| Violation::whole(ViolationKind::EmptyRead, chip, end, message));
             }
         }
+    }
+}
+
+/// Each word of an output is written by an instruction of some entry. What it held before the first run hides a write to
+/// another word from [`outputs`].
+pub(crate) fn check_written(program: &Program<'_>, facts: &[Facts], report: &mut Report) {
+    let mut missing = BTreeMap::new();
+    for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
+        for (place, word) in binding.words.iter().enumerate() {
+            let bank = (word.chip, word.hemisphere, word.slice, word.bank);
+            missing.insert((bank, i64::from(word.word)), (binding, place));
+        }
+    }
+    for instance in program.entries.iter().flat_map(|entry| &entry.instances) {
+        for access in &facts[instance.block as usize].lasting {
+            let (side, slice, bank, address, words) = match access.place {
+                _ if matches!(access.effect, Effect::Read { .. }) => continue,
+                Place::Word(side, slice, bank, address) => (side, slice, bank, address, 1),
+                Place::Words(side, slice, bank, address, words) => (side, slice, bank, address, words),
+                _ => continue,
+            };
+            let bank = (instance.chip, side, slice, bank);
+            let first = i64::from(address.word) + i64::from(instance.offsets[usize::from(address.base)]);
+            for word in first..first + i64::from(words) {
+                missing.remove(&(bank, word));
+            }
+        }
+    }
+    for (((chip, ..), _), (binding, place)) in missing {
+        let message = format!("no entry writes word {place} of output {}", binding.name);
+        report.add(|| Violation::whole(ViolationKind::EmptyRead, chip, 0, message));
     }
 }
 

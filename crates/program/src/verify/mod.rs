@@ -6,7 +6,7 @@
 //! 1. no unit, bank, stream register or link is asked for two things at once;
 //! 2. every operand is one value, and the instruction that the program names produced it;
 //! 3. every vector that a link carries is there when it is taken, and finds room when it comes;
-//! 4. every output holds something at the end, and every prediction of cycles is exact.
+//! 4. every output holds something at the end, which some entry writes, and every prediction of cycles is exact.
 //!
 //! What is left to a run are faults of values (an overflow, an index outside its table) and of the hardware.
 //!
@@ -131,4 +131,5 @@ fn check_blocks(program: &Program<'_>, facts: &[Facts], report: &mut Report) {
         });
         entries::check_cycles(entry, end, report);
     }
+    entries::check_written(program, facts, report);
 }

@@ -8,7 +8,7 @@ use lockstep_machine::inst::operand::TileKind;
 
 use super::facts::{Facts, Lasting, Site};
 use super::report::{Report, Violation, ViolationKind};
-use crate::program::{BindingKind, Instance, Origin, Program, Word};
+use crate::program::{BindingKind, Instance, Origin, Program, TableOrigin, Word};
 
 /// Who wrote a lasting place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,14 +306,14 @@ impl<'a> Chip<'a> {
             return Some(found);
         }
         let range = std::mem::take(&mut held.words);
-        let (mut hash, mut own, mut written) = (0_u64, true, true);
-        for (at, writer) in range[first..first + words].iter().enumerate() {
+        let (mut origin, mut own, mut written) = (TableOrigin::default(), true, true);
+        for writer in &range[first..first + words] {
             let part = self.found(*writer);
             written &= *writer != Writer::Nobody;
             own &= part.own;
-            hash = hash.wrapping_add(part.origin.part_hash(at as u64));
+            origin.push(part.origin, 1);
         }
-        let found = Found { origin: Origin::Many(hash), own };
+        let found = Found { origin: origin.finish(), own };
         let held = self.bank(side, slice, bank);
         held.words = range;
         held.table = written.then_some((first, words, reader, found));
