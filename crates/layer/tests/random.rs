@@ -7,7 +7,7 @@ use common::{Chip, IQ4, Oracle, Q4_1, Random, SMOLLM2, Sizes, bits, link, machin
 use lockstep_arith::embedding;
 use lockstep_arith::matrix::Format;
 use lockstep_layer::{Error, LayerWeights, Pairs, build};
-use lockstep_machine::spec::MachineSpec;
+use lockstep_machine::spec::{AluProfile, MachineSpec};
 use lockstep_simulator::FaultKind;
 
 const SMALL: Sizes = Sizes { hidden: 96, feed_forward: 160, kv_heads: 2, sharing: 2, head_size: 32 };
@@ -105,6 +105,8 @@ fn other_delays_and_counts_give_the_same_bits() {
     let few_units = cycles(&|spec| (spec.vxm.alus, spec.vxm.reduce_units, spec.mxm.load_streams) = (2, 1, 8));
     let near_registers = cycles(&|spec| spec.mem.slices_per_register = 1);
     let late_matrices = cycles(&|spec| (spec.mxm.result_delay, spec.sxm.distribute_delay) = (60, 11));
+    let mesh = cycles(&|spec| spec.vxm.profile = AluProfile::Mesh4x4);
+    assert!(mesh >= usual, "{mesh} cycles in a mesh of ALUs, with all joined {usual}");
     for other in [slow_vectors, slow_memory, few_units, near_registers, late_matrices] {
         assert!(other > usual, "{other} cycles, with the usual delays {usual}");
     }
