@@ -16,7 +16,7 @@ use lockstep_program::program::{Binding, BindingKind};
 use lockstep_program::{Program, derive, text, verify};
 use lockstep_simulator::Simulator;
 
-use mutants::{Case, HEAD, Hazards, Tally, behaviour, hazards, judge};
+use mutants::{Case, HEAD, Hazards, Tally, behaviour, hazards, judge, observe};
 use orders::Orders;
 
 /// Mutants of one file, at most; a file with more has so many of them chosen by a seed.
@@ -78,15 +78,16 @@ fn roomy<'p>(program: &'p Program<'p>) -> Cow<'p, Program<'p>> {
 
 fn of_file(program: &Program<'_>, orders: &Orders) -> Option<Tally> {
     let program = &roomy(program);
-    let prepare = |simulator: &mut Simulator<'_>| {
+    let run = |simulator: &mut Simulator<'_>| {
         let unset = |binding: &&Binding| orders.set.iter().all(|(name, _)| *name != binding.name);
         let inputs = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Input);
         for (seed, binding) in inputs.filter(unset).enumerate() {
             simulator.write(&binding.name, &numbers(binding, seed as u64 + 1)).unwrap();
         }
         orders.prepare(program, simulator);
+        orders.entries(program).iter().map(|entry| observe(program, simulator, entry)).collect()
     };
-    let case = Case { program, entries: orders.entries(program), prepare: &prepare };
+    let case = Case { program, run: &run };
     let original = behaviour(&case).ok()?;
     let mut tally = Tally::default();
     judge(&case, &original, &sample(mutations(program), MUTANTS_MAX, 1), &mut tally);

@@ -19,10 +19,19 @@ use lockstep_simulator::{Error, Fault, FaultKind, Linked, Simulator};
 /// A sound program and how it is run.
 pub(crate) struct Case<'a> {
     pub(crate) program: &'a Program<'a>,
-    /// The entries to run, in this order.
-    pub(crate) entries: Vec<String>,
-    /// Writes inputs.
-    pub(crate) prepare: &'a dyn Fn(&mut Simulator<'_>),
+    /// Writes inputs and runs entries, each by [`observe`].
+    pub(crate) run: &'a dyn Fn(&mut Simulator<'_>) -> Result<Vec<Observed>, Error>,
+}
+
+/// What the run of an entry comes to: its cycles, and all outputs after it.
+pub(crate) type Observed = (u64, Vec<Vec<u8>>);
+
+/// Runs an entry.
+pub(crate) fn observe(program: &Program<'_>, simulator: &mut Simulator<'_>, entry: &str) -> Result<Observed, Error> {
+    let report = simulator.run(entry)?;
+    let outputs = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
+    let outputs = outputs.map(|binding| simulator.read(&binding.name)).collect::<Result<_, _>>()?;
+    Ok((report.cycles, outputs))
 }
 
 /// What became of some mutants.
@@ -46,30 +55,18 @@ pub(crate) struct Tally {
     pub(crate) apart: BTreeMap<String, Vec<String>>,
 }
 
-/// What a run comes to: the cycles of each entry, and all outputs after it.
-type Behaviour = Vec<(u64, Vec<Vec<u8>>)>;
-
 /// Runs the program as it is.
-pub(crate) fn behaviour(case: &Case<'_>) -> Result<Behaviour, Error> {
+pub(crate) fn behaviour(case: &Case<'_>) -> Result<Vec<Observed>, Error> {
     let linked = Linked::new(case.program)?;
     run(&linked, case)
 }
 
-fn run(linked: &Linked<'_>, case: &Case<'_>) -> Result<Behaviour, Error> {
-    let mut simulator = Simulator::new(linked, Kernels::detect(), 1)?;
-    (case.prepare)(&mut simulator);
-    let mut all = Vec::new();
-    for entry in &case.entries {
-        let report = simulator.run(entry)?;
-        let outputs = case.program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
-        let outputs = outputs.map(|binding| simulator.read(&binding.name)).collect::<Result<_, _>>()?;
-        all.push((report.cycles, outputs));
-    }
-    Ok(all)
+fn run(linked: &Linked<'_>, case: &Case<'_>) -> Result<Vec<Observed>, Error> {
+    (case.run)(&mut Simulator::new(linked, Kernels::detect(), 1)?)
 }
 
 /// Judges mutants of a program against the program's own behaviour.
-pub(crate) fn judge(case: &Case<'_>, original: &Behaviour, mutations: &[Mutation], tally: &mut Tally) {
+pub(crate) fn judge(case: &Case<'_>, original: &[Observed], mutations: &[Mutation], tally: &mut Tally) {
     for mutation in mutations {
         let Some(mutant) = apply(case.program, mutation) else { panic!("{mutation:?} is not possible") };
         let words = || describe(case.program, mutation);
@@ -93,7 +90,7 @@ pub(crate) fn judge(case: &Case<'_>, original: &Behaviour, mutations: &[Mutation
             }
             Ok(linked) => match run(&linked, case) {
                 Err(_) => count.by_run += 1,
-                Ok(found) if found == *original => count.equivalent += 1,
+                Ok(found) if found == original => count.equivalent += 1,
                 Ok(_) => {
                     count.survivors += 1;
                     tally.survivors.push(words());
