@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
+#[allow(dead_code, reason = "only the filetests add tallies up")]
 #[path = "../../simulator/tests/support/mutants.rs"]
 mod mutants;
 
