@@ -70,7 +70,12 @@ struct Walk<'a> {
 /// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
 pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
     let barrier_end = notify_cycle(block, spec)?.map(|cycle| cycle + u64::from(spec.time.barrier_cycles));
-    let mut issues = Vec::new();
+    let repeated = |bytes: &[u8; 16]| match Inst::decode(*bytes) {
+        Ok(Inst::Repeat { count, .. }) => count.get() as usize,
+        _ => 1,
+    };
+    let insts = block.queues.iter().flat_map(|text| &text.insts);
+    let mut issues = Vec::with_capacity(insts.map(repeated).fold(0, usize::saturating_add).min(limit).min(1 << 20));
     for text in &block.queues {
         let walk = Walk { text, barrier_end, barrier_cycles: spec.time.barrier_cycles.into() };
         if !walk.run(limit, &mut issues)? {

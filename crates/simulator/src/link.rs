@@ -123,6 +123,8 @@ struct Linker<'a> {
     results: Vec<u32>,
     ops: Vec<Op>,
     lasting: Vec<LastingAccess>,
+    /// Writes of lasting places in the cycle at hand.
+    written: Vec<LastingAccess>,
     last_cycle: u64,
 }
 
@@ -201,7 +203,8 @@ impl<'a> Linker<'a> {
             operands: Vec::with_capacity(issues.len()),
             results: Vec::with_capacity(issues.len()),
             ops: Vec::with_capacity(issues.len()),
-            lasting: Vec::new(),
+            lasting: Vec::with_capacity(2 * issues.len()),
+            written: Vec::new(),
             last_cycle: 0,
             issues,
         }
@@ -311,6 +314,11 @@ impl<'a> Linker<'a> {
                         self.operands.push(NO_SLOT);
                     }
                 }
+                if at == 0 && value == NO_SLOT {
+                    // It comes after all reads of this cycle, and nothing else of this cycle asks for it.
+                    self.written.push(LastingAccess { cycle, issue: index, place, effect, ordinal });
+                    return Ok(0);
+                }
                 self.calendar[bucket].push(Pending { place, effect, issue: index, ordinal, value, under });
                 Ok(1)
             }
@@ -328,6 +336,7 @@ impl<'a> Linker<'a> {
         for write in &writes {
             self.write(cycle, write)?;
         }
+        self.lasting.append(&mut self.written);
         let done = reads.len() + writes.len();
         writes.clear();
         self.calendar[bucket] = writes;
@@ -371,12 +380,16 @@ impl<'a> Linker<'a> {
 
     fn check_edge(&mut self, cycle: u64, issue: u32, ordinal: u8, from: u32, result: u8) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let found = Origin::Issue { block: self.block, id: self.issues[from as usize].id, result };
+        let id = self.issues[from as usize].id;
         let expected = edges.expected(cursors, self.issues[issue as usize].id, ordinal);
-        let expected = expected.and_then(|(origin, by)| origin.moved(by));
-        if expected == Some(found) {
+        if let Some((Origin::Issue { block, id: claimed, result: r }, by)) = expected
+            && (block, r, claimed.queue, claimed.inst) == (self.block, result, id.queue, id.inst)
+            && i64::from(claimed.issue) + by == i64::from(id.issue)
+        {
             return Ok(());
         }
+        let found = Origin::Issue { block: self.block, id, result };
+        let expected = expected.and_then(|(origin, by)| origin.moved(by));
         let message = format!("operand {ordinal} comes from {found:?}, the program says {expected:?}");
         Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
     }

@@ -307,7 +307,7 @@ impl Rule {
             }
             Kind::Random(seed, Real::Float(least), Real::Float(most)) => {
                 let unit = (random(seed, index) >> 11) as f64 / (1_u64 << 53) as f64;
-                Some(float(least + (most - least) * unit))
+                (least <= most).then(|| float(least + (most - least) * unit))
             }
             Kind::Random(seed, Real::Integer(least), Real::Integer(most)) => {
                 let span = u128::try_from(i128::from(most) - i128::from(least) + 1).ok().filter(|span| *span > 0)?;

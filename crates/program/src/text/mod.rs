@@ -36,5 +36,5 @@ mod words;
 
 pub use data::parse_numbers;
 pub use error::{TextError, TextErrors};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, parse_for};
 pub use print::print;

@@ -26,7 +26,15 @@ pub struct Parsed {
 
 /// Reads a program. An error lists all that is wrong.
 pub fn parse(text: &str) -> Result<Parsed, TextErrors> {
-    let mut parser = Parser::new();
+    read(text, Parser::new())
+}
+
+/// Reads a program for this machine, whichever the text names.
+pub fn parse_for(text: &str, machine: &MachineSpec) -> Result<Parsed, TextErrors> {
+    read(text, Parser { instead: Some(machine.clone()), ..Parser::new() })
+}
+
+fn read(text: &str, mut parser: Parser) -> Result<Parsed, TextErrors> {
     let mut lines = text.split('\n').enumerate().map(|(index, line)| (index + 1, line));
     while let Some((number, line)) = lines.next() {
         if let Err(wrong) = parser.line(number, line, &mut lines) {
@@ -55,6 +63,8 @@ struct Parser {
     versioned: bool,
     section: Section,
     machine: Option<MachineSpec>,
+    /// The machine to take instead of the text's.
+    instead: Option<MachineSpec>,
     /// Whether the machine is not the text's: what depends on it is then not reported.
     guessed: bool,
     program: Program<'static>,
@@ -87,6 +97,7 @@ impl Parser {
             versioned: false,
             section: Section::Top,
             machine: None,
+            instead: None,
             guessed: false,
             program,
             lines: Lines::new(),
@@ -231,7 +242,10 @@ impl Parser {
             Description::parse(&text)
         };
         let known = self.machine.is_some();
-        let machine = described.map(|described| described.machine);
+        let machine = match &self.instead {
+            Some(machine) => Ok(machine.clone()),
+            None => described.map(|described| described.machine),
+        };
         self.guessed |= machine.is_err();
         self.machine = machine.as_ref().ok().cloned().or_else(|| MachineSpec::preset("lockstep1").ok());
         machine.map_err(|error| Wrong::new(offset, error.to_string(), "see the manual for a description's keys"))?;
