@@ -37,10 +37,10 @@ fn main() {
     let cycles = program.entries[0].cycles;
 
     let (expected, kernel_seconds) = by_kernels(&weights, &x);
-    let link_seconds = median(|| drop(Linked::new(&program).unwrap()));
+    let link_seconds = median(|| _ = Linked::for_timing(&program).unwrap());
     let linked = Linked::new(&program).unwrap();
     let mut simulator = Simulator::new(&linked, Kernels::detect(), 1).unwrap();
-    let run_seconds = median(|| drop(simulator.run("gemm").unwrap()));
+    let run_seconds = median(|| _ = simulator.run("gemm").unwrap());
     assert_eq!(simulator.read_i32("y").unwrap(), expected, "the simulated product is the product");
 
     let multiply_adds = (M * N * K) as f64;
