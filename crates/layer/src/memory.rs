@@ -163,7 +163,7 @@ impl Composer<'_, '_> {
     }
 
     /// Gives a producer a destination, and writes what comes to memory.
-    pub(crate) fn leave(
+    fn leave(
         &mut self,
         producer: Producer,
         format: Format,

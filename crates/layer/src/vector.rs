@@ -1,14 +1,13 @@
 //! Steps of the vector unit by name, and lane reductions.
 
 use lockstep_machine::access::reduction_delay;
-use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Uint;
 use lockstep_machine::inst::operand::{AluOp, Destination, Format, ReduceOp};
 
 use crate::composer::{Composer, Operand, Producer, Value};
 use crate::error::Error;
-use crate::memory::ANY;
 
 /// Steps by name.
 macro_rules! steps {
@@ -46,6 +45,7 @@ steps! {
     and = And(a, b);
     shift_right = ShiftRight(a, b);
     guard = Guard(a);
+    round_i64 = RoundI64(a);
 }
 
 impl Composer<'_, '_> {
@@ -62,43 +62,31 @@ impl Composer<'_, '_> {
         self.reduce(ReduceOp::MaximumF32, boundary, values)
     }
 
+    /// The exact sum of i32 over all vectors, rounded to f32.
+    pub(crate) fn sum(&mut self, boundary: u32, values: &[Value]) -> Result<Value, Error> {
+        let sum = self.reduce(ReduceOp::SumI32, boundary, values)?;
+        self.round_i64(sum)
+    }
+
     /// Reduces vectors into one; the results stand in all lanes of their segments.
     pub(crate) fn reduce(&mut self, op: ReduceOp, boundary: u32, values: &[Value]) -> Result<Value, Error> {
-        let producer = self.reduce_first(op, boundary, values, |_, producer| Some(producer))?;
-        let format = if op == ReduceOp::MaximumI32 { Format::I32 } else { Format::F32 };
-        Ok(self.produced(producer, format))
-    }
-
-    /// The exact sum of i32 over all vectors, rounded to f32. It is rounded where it is written to a stream, so readers
-    /// take it from memory.
-    pub(crate) fn sum(&mut self, boundary: u32, values: &[Value]) -> Result<Value, Error> {
-        let stored = self.reduce_first(ReduceOp::SumI32, boundary, values, |c, producer| {
-            let sides = [Hemisphere::East, Hemisphere::West];
-            sides.into_iter().find_map(|side| c.leave(producer, Format::F32, side, ANY))
-        })?;
-        Ok(self.stored(stored))
-    }
-
-    /// Places a reduction in the first cycle in which `then` succeeds with its result.
-    fn reduce_first<T>(
-        &mut self,
-        op: ReduceOp,
-        boundary: u32,
-        values: &[Value],
-        then: impl Fn(&mut Self, Producer) -> Option<T>,
-    ) -> Result<T, Error> {
         let from = values.first().map_or(0, |value| self.earliest(*value));
-        self.first(&format!("reduce {op}"), from, |c, cycle| {
+        let producer = self.first(&format!("reduce {op}"), from, |c, cycle| {
             (0..c.spec.vxm.reduce_units as u8).find_map(|unit| {
                 let mark = c.mark();
-                let producer = c.try_reduce(unit, op, boundary, values, cycle);
-                let done = producer.and_then(|producer| then(c, producer));
+                let done = c.try_reduce(unit, op, boundary, values, cycle);
                 if done.is_none() {
                     c.rollback(&mark);
                 }
                 done
             })
-        })
+        })?;
+        let format = match op {
+            ReduceOp::MaximumI32 => Format::I32,
+            ReduceOp::MaximumF32 => Format::F32,
+            ReduceOp::SumI32 => Format::I64,
+        };
+        Ok(self.produced(producer, format))
     }
 
     fn try_reduce(&mut self, unit: u8, op: ReduceOp, boundary: u32, values: &[Value], from: u64) -> Option<Producer> {
