@@ -150,26 +150,27 @@ pub fn pack_with(
     exponent: impl Fn(usize) -> i8,
     out: &mut Vec<u8>,
 ) {
+    let start = out.len();
     out.reserve(layout.blocks() * (layout.block_bytes() + BLOCK_ROWS));
+    out.resize(start + layout.blocks() * layout.block_bytes(), 0);
     let lb8 = matches!(layout.format, Format::Lb8);
-    for block in 0..layout.blocks() {
-        let rows = block * BLOCK_ROWS..(block + 1) * BLOCK_ROWS;
-        for group in 0..layout.groups() {
-            // A row past N has no codes; its scales are zero, so any code gives zero.
-            for vector in 0..if lb8 { 8 } else { 4 } {
-                for row in rows.clone() {
-                    let code = |q| if row < layout.rows { quad(row, group, q) } else { 0 };
-                    let bytes = if lb8 { code(vector) } else { code(vector) | code(vector + 4) << 4 };
-                    out.extend_from_slice(&bytes.to_le_bytes());
-                }
+    for (index, bytes) in out[start..].chunks_exact_mut(layout.group_bytes()).enumerate() {
+        let (block, group) = (index / layout.groups(), index % layout.groups());
+        // A row past N has no codes; its scales are zero, so any code gives zero.
+        let rows = layout.rows.saturating_sub(block * BLOCK_ROWS).min(BLOCK_ROWS);
+        let (codes, scales) = bytes.split_at_mut(layout.code_bytes());
+        for (vector, codes) in codes.chunks_exact_mut(4 * BLOCK_ROWS).enumerate() {
+            for (row, bytes) in codes.chunks_exact_mut(4).take(rows).enumerate() {
+                let code = |q| quad(block * BLOCK_ROWS + row, group, q);
+                let four = if lb8 { code(vector) } else { code(vector) | code(vector + 4) << 4 };
+                bytes.copy_from_slice(&four.to_le_bytes());
             }
-            for row in rows.clone() {
-                let (d, o) = if row < layout.rows { scale(row, group) } else { (0, 0) };
-                if layout.has_offset() {
-                    out.extend_from_slice(&o.to_le_bytes());
-                }
-                out.extend_from_slice(&d.to_le_bytes());
-            }
+        }
+        let width = scales.len() / BLOCK_ROWS;
+        for (row, bytes) in scales.chunks_exact_mut(width).take(rows).enumerate() {
+            let (d, o) = scale(block * BLOCK_ROWS + row, group);
+            bytes[..2].copy_from_slice(&if width == 4 { o } else { d }.to_le_bytes());
+            bytes[width - 2..].copy_from_slice(&d.to_le_bytes());
         }
     }
     let padded = layout.blocks() * BLOCK_ROWS;

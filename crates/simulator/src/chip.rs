@@ -218,8 +218,11 @@ impl Chip {
                 for (bank, slot) in [(0, bank0), (1, bank1)] {
                     match slot {
                         Slot::Read(address, _) if part == Part::Read => {
-                            let value = *self.memory.read(at(bank), word(address)).map_err(uncorrectable)?;
-                            self.put(results[0], &value);
+                            let value = self.memory.read(at(bank), word(address)).map_err(uncorrectable)?;
+                            if results[0] != NO_SLOT {
+                                self.slots.bytes[results[0] as usize] = *value;
+                                self.slots.driven[results[0] as usize] = 0;
+                            }
                         }
                         Slot::Write(address, _) if part == Part::Write => {
                             let value = &self.slots.bytes[operands[0] as usize];

@@ -186,23 +186,29 @@ impl Plane {
         let halves = if kind == TileKind::Lb4 { 2 } else { 1 };
         let mut packed = Vec::with_capacity(halves);
         for half in 0..halves {
-            self.check_bound(kind, half, offsets)?;
-            packed.push(self.pack(kind, half, offsets, &layout));
+            let scales = self.scales(half, offsets);
+            self.check_bound(kind, &scales)?;
+            packed.push(self.pack(kind, half, &scales, &layout));
         }
         Ok(Array::Block { kind, kernels, layout, halves: packed })
     }
 
-    /// D and O of a group of an output.
-    fn scale(&self, half: usize, offsets: bool, row: usize, group: usize) -> (i16, i16) {
+    /// D and O of all groups of a half: `[group][output]`.
+    fn scales(&self, half: usize, offsets: bool) -> Vec<[(i16, i16); LANES]> {
         let groups = self.lanes.div_ceil(GROUP);
         let first = half * groups * 2 * (1 + usize::from(offsets));
-        let number =
-            |vector: usize| i16::from_le_bytes([self.buffer.scales[vector][row], self.buffer.scales[vector + 1][row]]);
-        (number(first + 2 * group), if offsets { number(first + 2 * (groups + group)) } else { 0 })
+        let number = |vector: usize, row: usize| {
+            i16::from_le_bytes([self.buffer.scales[vector][row], self.buffer.scales[vector + 1][row]])
+        };
+        let of_group = |group: usize| {
+            let (d, o) = (first + 2 * group, first + 2 * (groups + group));
+            std::array::from_fn(|row| (number(d, row), if offsets { number(o, row) } else { 0 }))
+        };
+        (0..groups).map(of_group).collect()
     }
 
     /// The group's integers must fit an i32, as the format promises: no code, D or O is outside its range.
-    fn check_bound(&self, kind: TileKind, half: usize, offsets: bool) -> Result<(), ValueError> {
+    fn check_bound(&self, kind: TileKind, scales: &[[(i16, i16); LANES]]) -> Result<(), ValueError> {
         let lb8 = kind == TileKind::Lb8;
         let largest = self.codebook.iter().map(|code| i64::from(code.unsigned_abs())).max().unwrap_or(0);
         for row in 0..self.lanes {
@@ -211,7 +217,7 @@ impl Plane {
                 return Err(ValueError::range(format!("output {row} of an lb8 tile has a code of -128")));
             }
             for (group, codes) in codes.chunks(GROUP).enumerate() {
-                let (d, o) = self.scale(half, offsets, row, group);
+                let (d, o) = scales[group][row];
                 if d == 0 && o == 0 {
                     continue;
                 }
@@ -229,7 +235,7 @@ impl Plane {
         Ok(())
     }
 
-    fn pack(&self, kind: TileKind, half: usize, offsets: bool, layout: &PackedLayout) -> Vec<u8> {
+    fn pack(&self, kind: TileKind, half: usize, scales: &[[(i16, i16); LANES]], layout: &PackedLayout) -> Vec<u8> {
         let lanes = self.lanes;
         let mask = if kind == TileKind::Lb8 { u32::MAX } else { 0x0f0f_0f0f };
         let quad = |row: usize, group: usize, quad: usize| {
@@ -241,7 +247,7 @@ impl Plane {
             u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) >> (4 * half) & mask
         };
         let mut packed = Vec::new();
-        pack_with(layout, quad, |row, group| self.scale(half, offsets, row, group), |_| 0, &mut packed);
+        pack_with(layout, quad, |row, group| scales[group][row], |_| 0, &mut packed);
         packed
     }
 
