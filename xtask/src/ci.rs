@@ -53,7 +53,7 @@ fn with(arguments: &[&str]) -> Command {
 }
 
 /// Reference programs need packages that CI does not install; that they parse, and what needs no package, is checked.
-fn python(root: &Path) -> Result<[Command; 2]> {
+fn python(root: &Path) -> Result<Vec<Command>> {
     let mut scripts = Vec::new();
     find_scripts(&root.join("tools"), &mut scripts)?;
     scripts.sort();
@@ -61,9 +61,12 @@ fn python(root: &Path) -> Result<[Command; 2]> {
     let mut parses = Command::new("python3");
     parses.args(["-B", "-c", parse]);
     parses.args(scripts.iter().map(|path| path.strip_prefix(root).unwrap_or(path)));
-    let mut windows = Command::new("python3");
-    windows.args(["-B", "-m", "unittest", "discover", "tools/reference/quality"]);
-    Ok([parses, windows])
+    let tests = ["quality", "simulators"].map(|folder| {
+        let mut tests = Command::new("python3");
+        tests.args(["-B", "-m", "unittest", "discover", &format!("tools/reference/{folder}")]);
+        tests
+    });
+    Ok(std::iter::once(parses).chain(tests).collect())
 }
 
 fn find_scripts(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci | isa | peer | quality`.
+//! Development tasks: `cargo xtask ci | isa | peer | quality | simulators`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
@@ -10,6 +10,8 @@ mod isa;
 mod machine;
 mod peer;
 mod quality;
+mod simulators;
+mod spread;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Task {
     Peer(peer::Options),
     /// Perplexity beside float32 and llama.cpp, over the same windows
     Quality(quality::Options),
+    /// Speed of simulation beside SCALE-Sim, on an equal matrix product, and of the layer program
+    Simulators(simulators::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Task::Isa(options) => isa::run(&options),
         Task::Peer(options) => peer::run(&options),
         Task::Quality(options) => quality::run(&options),
+        Task::Simulators(options) => simulators::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
-//! Medians, ratios and the table.
+//! Ratios and the table.
 
 use super::contestant::{Contestant, Speeds, Workload};
+use crate::spread::{Spread, spread};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -11,14 +12,6 @@ pub(crate) struct Report<'a> {
     pub(crate) contestants: &'a [Contestant],
     /// The runs of each contestant.
     pub(crate) rounds: &'a [Vec<Speeds>],
-}
-
-/// Median and range of one speed over the rounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
 }
 
 impl Report<'_> {
@@ -52,10 +45,8 @@ impl Report<'_> {
         let all = self.contestants.iter().zip(self.rounds).map(|(contestant, runs)| {
             let found = spreads(runs);
             let names = ["prefill", "decode", "decode_from_empty"];
-            let speeds = names.iter().zip(found).filter_map(|(name, spread)| {
-                let Spread { median, least, most } = spread?;
-                Some(((*name).to_owned(), json!({ "median": median, "least": least, "most": most })))
-            });
+            let speeds =
+                names.iter().zip(found).filter_map(|(name, spread)| Some(((*name).to_owned(), spread?.json())));
             json!({
                 "name": contestant.name(),
                 "tokens_per_second": speeds.collect::<serde_json::Map<_, _>>(),
@@ -81,15 +72,6 @@ fn spreads(runs: &[Speeds]) -> [Option<Spread>; 3] {
     [of(|run| Some(run.prefill)), of(|run| Some(run.decode)), of(|run| run.decode_from_empty)]
 }
 
-/// None where there are no values. The median of an even number is the mean of the middle two.
-fn spread(mut values: Vec<f64>) -> Option<Spread> {
-    values.sort_by(f64::total_cmp);
-    let (least, most) = (*values.first()?, *values.last()?);
-    let middle = values.len() / 2;
-    let median = if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
-    Some(Spread { median, least, most })
-}
-
 fn ratio(ours: Option<Spread>, theirs: Option<Spread>) -> Option<f64> {
     Some(ours?.median / theirs?.median)
 }
@@ -109,13 +91,6 @@ mod tests {
 
     fn speeds(prefill: f64, decode: f64, empty: Option<f64>) -> Speeds {
         Speeds { prefill, decode, decode_from_empty: empty }
-    }
-
-    #[test]
-    fn medians_of_odd_and_even_numbers() {
-        assert_eq!(spread(vec![3.0, 1.0, 2.0]).unwrap(), Spread { median: 2.0, least: 1.0, most: 3.0 });
-        assert_eq!(spread(vec![4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
-        assert_eq!(spread(Vec::new()), None);
     }
 
     #[test]
