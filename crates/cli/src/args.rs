@@ -126,6 +126,8 @@ pub enum KernelChoice {
     Scalar,
     /// AVX2
     Avx2,
+    /// AVX-512 with VNNI
+    Avx512,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -336,7 +338,7 @@ mod tests {
         assert!(mistake("lockstep run --temperature nan x").contains("must be from 0 to 2"));
         assert!(mistake("lockstep run --top-p 0 x").contains("must be above 0 to 1"));
         assert!(mistake("lockstep digest").contains("--prompt"));
-        assert!(mistake("lockstep digest --prompt x --kernels neon").contains("avx2"));
+        assert!(mistake("lockstep digest --prompt x --kernels neon").contains("avx2, avx512"));
         assert!(mistake("lockstep eval perplexity").contains("lockstep eval perplexity --help"));
         assert!(mistake("lockstep frobnicate").contains("frobnicate"));
     }

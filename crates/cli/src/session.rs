@@ -90,6 +90,7 @@ fn kernels(choice: KernelChoice) -> Result<Kernels> {
         KernelChoice::Auto => Ok(Kernels::detect()),
         KernelChoice::Scalar => Ok(Kernels::scalar()),
         KernelChoice::Avx2 => Kernels::avx2().context("this CPU has no AVX2: use --kernels auto"),
+        KernelChoice::Avx512 => Kernels::avx512().context("this CPU has no AVX-512 with VNNI: use --kernels auto"),
     }
 }
 

@@ -14,7 +14,14 @@ pub struct GroupScale {
     pub sum: i32,
     /// A.
     pub scale: i32,
+    /// -8 * sum + 2^15 in the low half and sum in the high half, without a borrow between them once the sum of
+    /// nibbles times a is added: the start value of 32-bit sums of raw nibbles.
+    pub biased: i32,
 }
+
+/// A [`GroupScale`] is so many `i32`.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const SCALE_FIELDS: usize = size_of::<GroupScale>() / size_of::<i32>();
 
 impl GroupScale {
     /// What belongs to 32 codes and their A.
@@ -30,7 +37,8 @@ impl GroupScale {
     #[inline(always)]
     fn from_sums(sums: [i32; 4], scale: i32) -> Self {
         let (low, high) = (sums[0] + sums[1], sums[2] + sums[3]);
-        Self { start: (-8 * low) & 0xFFFF | (-8 * high) << 16, sum: low + high, scale }
+        let sum = low + high;
+        Self { start: (-8 * low) & 0xFFFF | (-8 * high) << 16, sum, scale, biased: (sum << 16) - 8 * sum + (1 << 15) }
     }
 }
 

@@ -13,6 +13,8 @@ enum Level {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 /// A set of kernels that this CPU can run. Every set gives the same bits.
@@ -34,14 +36,28 @@ impl Kernels {
         None
     }
 
+    /// AVX-512 with VNNI, where the CPU has both, and AVX2 for what they do no faster.
+    pub fn avx512() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("avx512vnni")
+        {
+            return Self::avx2().map(|_| Self(Level::Avx512));
+        }
+        None
+    }
+
     /// The fastest set of this CPU.
     pub fn detect() -> Self {
-        Self::avx2().unwrap_or_else(Self::scalar)
+        Self::avx512().or_else(Self::avx2).unwrap_or_else(Self::scalar)
     }
 
     /// Every set that this CPU can run.
     pub fn all() -> Vec<Self> {
-        std::iter::once(Self::scalar()).chain(Self::avx2()).collect()
+        std::iter::once(Self::scalar()).chain(Self::avx2()).chain(Self::avx512()).collect()
     }
 
     /// The set's name, as flags spell it.
@@ -50,6 +66,8 @@ impl Kernels {
             Level::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
         }
     }
 
@@ -57,12 +75,17 @@ impl Kernels {
     pub fn matmul(self, matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [f32]) {
         let width = x.tokens() * BLOCK_ROWS;
         assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Level::Avx512 {
+            // SAFETY: this level is made only where AVX-512 with VNNI was detected.
+            return unsafe { crate::matmul_avx512::blocks(matrix, x, blocks, out) };
+        }
         for (block, out) in blocks.zip(out.chunks_exact_mut(width.max(1))) {
             match self.0 {
                 Level::Scalar => matmul_scalar::block(matrix, x, block, out),
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: this level is made only where AVX2 was detected.
-                Level::Avx2 => unsafe { crate::matmul_avx2::block(matrix, x, block, out) },
+                // SAFETY: these levels are made only where AVX2 was detected.
+                Level::Avx2 | Level::Avx512 => unsafe { crate::matmul_avx2::block(matrix, x, block, out) },
             }
         }
     }
@@ -72,12 +95,17 @@ impl Kernels {
     pub fn integers(self, matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [i64]) {
         let width = x.tokens() * BLOCK_ROWS;
         assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Level::Avx512 {
+            // SAFETY: this level is made only where AVX-512 with VNNI was detected.
+            return unsafe { crate::matmul_avx512::integers(matrix, x, blocks, out) };
+        }
         for (block, out) in blocks.zip(out.chunks_exact_mut(width.max(1))) {
             match self.0 {
                 Level::Scalar => matmul_scalar::block_integers(matrix, x, block, out),
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: this level is made only where AVX2 was detected.
-                Level::Avx2 => unsafe { crate::matmul_avx2::block_integers(matrix, x, block, out) },
+                // SAFETY: these levels are made only where AVX2 was detected.
+                Level::Avx2 | Level::Avx512 => unsafe { crate::matmul_avx2::block_integers(matrix, x, block, out) },
             }
         }
     }
@@ -89,7 +117,7 @@ impl Kernels {
             Level::Scalar => dense::multiply(matrix, x, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this level is made only where AVX2 was detected.
-            Level::Avx2 => unsafe { crate::dense_avx2::multiply(matrix, x, out) },
+            Level::Avx2 | Level::Avx512 => unsafe { crate::dense_avx2::multiply(matrix, x, out) },
         }
     }
 
@@ -99,7 +127,7 @@ impl Kernels {
             Level::Scalar => attention::attend(&Plain, query, cache, scratch, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this level is made only where AVX2 was detected.
-            Level::Avx2 => unsafe { attend_avx2(query, cache, scratch, out) },
+            Level::Avx2 | Level::Avx512 => unsafe { attend_avx2(query, cache, scratch, out) },
         }
     }
 }
@@ -125,7 +153,7 @@ macro_rules! compiled_for_each_set {
                     Level::Scalar => $body($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: this level is made only where AVX2 was detected.
-                    Level::Avx2 => unsafe { avx2($($arg),*) },
+                    Level::Avx2 | Level::Avx512 => unsafe { avx2($($arg),*) },
                 }
             })*
         }

@@ -15,6 +15,8 @@ mod dense_avx2;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod matmul_avx2;
+#[cfg(target_arch = "x86_64")]
+mod matmul_avx512;
 mod matmul_scalar;
 pub mod packed;
 mod vectors;

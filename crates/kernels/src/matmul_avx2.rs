@@ -4,7 +4,7 @@
 //! raw nibbles feed `maddubs`; exactly 8 of them a lane stay inside `i16`. The group's integer is one `pmaddwd` of
 //! (sum of a, dot) with the stored (O, D). Everything else goes through signed bytes and `i32`.
 
-use crate::activations::Activations;
+use crate::activations::{Activations, SCALE_FIELDS};
 use crate::packed::{BLOCK_ROWS, PackedMatrix};
 use lockstep_arith::matrix::{Format, GROUP};
 use std::arch::x86_64::*;
@@ -80,7 +80,7 @@ fn pass<const T: usize>(
     let scales: [*const i32; T] = std::array::from_fn(|t| x.scales[(token + t) * groups..].as_ptr().cast());
     let input = Input { bytes, groups, group_bytes: layout.group_bytes(), codes, scales };
     // SAFETY: the asserts above and `PackedMatrix::block` hold every pointer's range: `groups` groups of
-    // `group_bytes` weights, of 32 codes and of one `GroupScale` (three i32).
+    // `group_bytes` weights, of 32 codes and of one `GroupScale`.
     unsafe {
         match layout.format {
             Format::Lb4 { codebook, has_offset } if codebook[0] == -8 && codebook[15] == 7 => {
@@ -99,7 +99,7 @@ fn pass<const T: usize>(
 
 /// A table codebook never carries offsets: `arith::import` makes none, and the packed header refuses one.
 #[cold]
-fn unreachable_format<const T: usize>() -> [[__m256i; 2]; T] {
+pub(crate) fn unreachable_format() -> ! {
     unreachable!("a table codebook with offsets is refused when a matrix is opened")
 }
 
@@ -124,8 +124,8 @@ impl<const T: usize> Input<T> {
     #[target_feature(enable = "avx2")]
     #[inline]
     unsafe fn scale(&self, t: usize, group: usize, field: usize) -> __m256i {
-        // SAFETY: the caller keeps `group < groups`; a `GroupScale` is three i32.
-        unsafe { _mm256_set1_epi32(self.scales[t].add(group * 3 + field).read()) }
+        // SAFETY: the caller keeps `group < groups`; a `GroupScale` is `SCALE_FIELDS` times an i32.
+        unsafe { _mm256_set1_epi32(self.scales[t].add(group * SCALE_FIELDS + field).read()) }
     }
 }
 

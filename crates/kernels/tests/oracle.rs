@@ -1,14 +1,14 @@
 //! Every kernel set against the scalar oracle, for equal bits, on random and on extreme inputs.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use lockstep_arith::matrix::GROUP;
+use lockstep_arith::matrix::{Format, GROUP};
 use lockstep_arith::source::SourceType;
 use lockstep_arith::vector_block::VectorBlock;
 use lockstep_arith::{activation, attention as oracle, elementwise, import, matmul, norm, vector_block};
 use lockstep_kernels::Kernels;
 use lockstep_kernels::activations::{Activations, GroupScale};
 use lockstep_kernels::attention::{HeadCache, Query, Scratch, store_key, store_value};
-use lockstep_kernels::packed::{PackedMatrix, pack};
+use lockstep_kernels::packed::{PackedLayout, PackedMatrix, pack, pack_with};
 
 /// A small generator with a known sequence.
 struct Random(u64);
@@ -224,6 +224,56 @@ fn integers_are_the_oracles_before_rounding() {
                 for n in 0..n {
                     let expected = matmul::accumulate(&matrix, n, &quantised);
                     assert_eq!(out[(n / 8 * rows.len() + token) * 8 + n % 8], expected, "{} {ty:?}", kernels.name());
+                }
+            }
+        }
+    }
+}
+
+/// The largest sums of one group, and every split of tokens and blocks into passes.
+#[test]
+fn extreme_integers_and_every_number_of_tokens() {
+    let ramp = std::array::from_fn(|at| at as i8 - 8);
+    let table = std::array::from_fn(|at| if at % 2 == 0 { 127 } else { -128 });
+    let formats = [
+        Format::Lb4 { codebook: ramp, has_offset: true },
+        Format::Lb4 { codebook: ramp, has_offset: false },
+        Format::Lb4 { codebook: table, has_offset: false },
+        Format::Lb8,
+    ];
+    let (rows, groups, most) = (37, 3, 19);
+    let a: Vec<i8> =
+        (0..most * groups * GROUP).map(|at| if (at / GROUP).is_multiple_of(3) { 127 } else { -127 }).collect();
+    let scales: Vec<_> = a.chunks_exact(GROUP).map(|codes| GroupScale::of(codes, 4096)).collect();
+    let exponents = vec![0; most];
+    for format in formats {
+        let layout = PackedLayout { rows, cols: groups * GROUP, format };
+        let ends = if format == Format::Lb8 { [0x8181_8181, 0x7F7F_7F7F] } else { [0, 0x0F0F_0F0F] };
+        // The contract's bound on D (and O), so that a group's integer fits an i32.
+        let bound = if format == Format::Lb8 || matches!(format, Format::Lb4 { codebook, .. } if codebook == table) {
+            ((1_i64 << 31) / (4064 * 128) - 1) as i16
+        } else {
+            32_767
+        };
+        let d = |row| [bound, -bound, 1, 0][row % 4];
+        let mut bytes = vec![];
+        let quad = |row, group, _| ends[(row + group) % 2];
+        pack_with(&layout, quad, |row, group| (d(row), d(row + group)), |_| 0, &mut bytes);
+        let matrix = PackedMatrix::new(layout, &bytes).unwrap();
+        for tokens in 1..=most {
+            let codes = &a[..tokens * groups * GROUP];
+            let x = Activations { codes, scales: &scales[..tokens * groups], exponents: &exponents[..tokens] };
+            for blocks in [0..layout.blocks(), 1..3, 2..3] {
+                let run = |kernels: Kernels| {
+                    let mut floats = vec![0.0; blocks.len() * tokens * 8];
+                    let mut integers = vec![0; floats.len()];
+                    kernels.matmul(&matrix, &x, blocks.clone(), &mut floats);
+                    kernels.integers(&matrix, &x, blocks.clone(), &mut integers);
+                    (floats.into_iter().map(f32::to_bits).collect::<Vec<_>>(), integers)
+                };
+                let want = run(Kernels::scalar());
+                for kernels in Kernels::all() {
+                    assert_eq!(run(kernels), want, "{} {format:?} {tokens} tokens", kernels.name());
                 }
             }
         }
