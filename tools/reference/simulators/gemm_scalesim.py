@@ -29,6 +29,8 @@ import sys
 import tempfile
 import time
 
+INSTALL = "pip install 'numpy<2.4' scalesim"
+
 # The formats' own keys. None may be left out, although most of them do not matter here.
 CONFIGURATION = """\
 [general]
@@ -64,12 +66,12 @@ SparsitySupport = False
 
 def main() -> int:
     options = arguments()
-    refuse_new_numpy(importlib.metadata.version("numpy"))
+    versions = {package: version_of(package) for package in ("scalesim", "numpy")}
+    refuse_new_numpy(versions["numpy"])
     share = options.n // options.planes
     measure(options.array, (8, 8, 8))  # not counted: the first run in a process is slower
     found = {
-        "scalesim": importlib.metadata.version("scalesim"),
-        "numpy": importlib.metadata.version("numpy"),
+        **versions,
         "python": platform.python_version(),
         "array": options.array,
         "planes": options.planes,
@@ -92,10 +94,17 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise SystemExit(f"{sys.executable} has no {package}: {sys.executable} -m {INSTALL}") from None
+
+
 def refuse_new_numpy(version: str) -> None:
     """Newer ones refuse what SCALE-Sim 3.0.0 does to arrays of one number."""
     if tuple(int(part) for part in version.split(".")[:2]) >= (2, 4):
-        raise SystemExit(f"numpy {version}: SCALE-Sim 3.0.0 needs one below 2.4: pip install 'numpy<2.4' scalesim")
+        raise SystemExit(f"numpy {version}: SCALE-Sim 3.0.0 needs one below 2.4: {sys.executable} -m {INSTALL}")
 
 
 def measure(array: int, sizes: tuple[int, int, int]) -> dict:

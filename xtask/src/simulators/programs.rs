@@ -84,15 +84,17 @@ const INPUTS: [&str; 4] = ["x=random seed=1 min=-1 max=1", "position=fill 0", "l
 const REPEAT: &str = "29";
 
 impl Programs {
-    /// Builds the benchmark and writes the layer program, so that rounds only measure.
+    /// Builds the benchmark and writes the layer program, so that rounds only measure; before that, a small product
+    /// shows whether Python has what it needs.
     pub(crate) fn prepare(&self) -> Result<()> {
+        command::read(&mut self.scalesim(8, 8, 8)?)?;
         command::pass(cargo().args(BENCH).arg("--no-run").current_dir(root()?))?;
         command::read(&mut self.layer_command()).map(drop)
     }
 
     pub(crate) fn measure(&self) -> Result<Round> {
         let gemm = parse_gemm(&command::read(&mut bench()?)?).context("the benchmark's --json")?;
-        let text = command::read(&mut self.scalesim(&gemm)?)?;
+        let text = command::read(&mut self.scalesim(gemm.m, gemm.n, gemm.k)?)?;
         let scalesim = parse_scalesim(&text, &gemm).context("gemm_scalesim.py's JSON")?;
         let with_values = command::read(&mut self.simulate(true))?;
         let timing_only = command::read(&mut self.simulate(false))?;
@@ -106,15 +108,16 @@ impl Programs {
 
     /// The commands of a round, for who wants to run one of them alone.
     pub(crate) fn shown(&self, gemm: &Gemm) -> Result<Vec<String>> {
-        let all = [bench()?, self.scalesim(gemm)?, self.layer_command(), self.simulate(true), self.simulate(false)];
+        let scalesim = self.scalesim(gemm.m, gemm.n, gemm.k)?;
+        let all = [bench()?, scalesim, self.layer_command(), self.simulate(true), self.simulate(false)];
         Ok(all.iter().map(command::shown).collect())
     }
 
-    /// On the product that was benchmarked, so that the work is equal by construction.
-    fn scalesim(&self, gemm: &Gemm) -> Result<Command> {
+    /// Measured on the product that was benchmarked, so that the work is equal by construction.
+    fn scalesim(&self, m: u64, n: u64, k: u64) -> Result<Command> {
         let mut script = Command::new(&self.python);
         script.arg("-B").arg(root()?.join("tools/reference/simulators/gemm_scalesim.py"));
-        for (name, size) in [("--m", gemm.m), ("--n", gemm.n), ("--k", gemm.k)] {
+        for (name, size) in [("--m", m), ("--n", n), ("--k", k)] {
             script.arg(name).arg(size.to_string());
         }
         Ok(script)

@@ -94,10 +94,10 @@ impl Report<'_> {
             let (cycles_times, work_times) = (times(Row::cycles_per_second), times(Row::multiply_adds_per_second));
             let _ = writeln!(
                 out,
-                "| {name} | {planes} | {cycles} | {:.4} | {}{cycles_times} | {:.2} G{work_times} |",
+                "| {name} | {planes} | {cycles} | {:.4} | {}{cycles_times} | {:.1} M{work_times} |",
                 seconds.median,
                 cell(of_cycles),
-                of_work.median / 1e9,
+                of_work.median / 1e6,
             );
         }
         Ok(())
@@ -239,10 +239,10 @@ mod tests {
         let text = report.text().unwrap();
         // 0.001 s of linking and 0.02 s of running, against 10.5 s.
         let linked = "| lockstep, linked and run once with values | 4 of 320 x 320 | 1200 | 0.0210 | 57143 (28571 to \
-                      114286) | 19.97 G |";
+                      114286) | 19972.9 M |";
         assert!(text.contains(linked), "{text}");
         let peer = "| SCALE-Sim, timing only, the same product | 1 of 320 x 320 | 19400 | 10.5000 | 1848 (924 to 3695) \
-                    [31x] | 0.04 G [500x] |";
+                    [31x] | 39.9 M [500x] |";
         assert!(text.contains(peer), "{text}");
         assert!(text.contains("| with values | 400000 (200000 to 800000) |"), "{text}");
         assert!(text.ends_with("```\nrun\n```"), "{text}");
