@@ -172,9 +172,9 @@ fn parse_value(key: &Key, value: &toml::Value) -> Result<Value, String> {
     match (key.range, value) {
         (Range::Integer(least, most), toml::Value::Integer(v)) => match u64::try_from(*v) {
             Ok(v) if (least..=most).contains(&v) => Ok(Value::Integer(v)),
-            _ => Err(format!("key {path}: {v} is not in {least}..={most}")),
+            _ => Err(format!("key {path}: {v} is not between {least} and {most}")),
         },
-        (Range::Integer(least, most), _) => Err(format!("key {path}: must be an integer in {least}..={most}")),
+        (Range::Integer(least, most), _) => Err(format!("key {path}: must be an integer between {least} and {most}")),
         (Range::Number, toml::Value::Float(v)) if v.is_finite() && *v >= 0.0 => Ok(Value::Number(*v)),
         (Range::Number, toml::Value::Integer(v)) if *v >= 0 => Ok(Value::Number(*v as f64)),
         (Range::Number, _) => Err(format!("key {path}: must be a number of at least 0")),

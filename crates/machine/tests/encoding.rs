@@ -109,8 +109,8 @@ fn text_that_is_no_instruction_says_why_and_where() {
     check("", 0, "missing");
     check("gathr index=e0", 0, "known are: nop");
     check("gather_all", 0, "did you mean gather?");
-    check("nop", 0, "nop needs cycles=: N");
-    check("nop cycles=4294967296", 11, "below 2^32");
+    check("nop", 0, "nop needs cycles=; it takes N");
+    check("nop cycles=4294967296", 11, "is wrong; expected N below 4294967296");
     check("nop cycles=01", 11, "expected N");
     check("nop cycles=4 cycles=5", 13, "has no field \"cycles\" (or it stands twice); its fields are: cycles");
     check("nop 4", 4, "write name=value");

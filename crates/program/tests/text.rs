@@ -168,7 +168,7 @@ entry "main"
         "8:10: \"300\" is not a number of i8",
         "10:7: \"mem.x0\" is not a queue; queues are mem.w0",
         "13:3: @3: the queue issues its next instruction at 6 or later; give a later cycle",
-        "14:13: bank0=read:0+b0:e99: expected read:WORD+bBASE:STREAM",
+        "14:13: bank0=read:0+b0:e99 is wrong; expected read:WORD+bBASE:STREAM",
         "15:3: no directive or instruction is called \"mme\"; did you mean mem?",
         "16:6: mem.w0 takes no alu; move it below another `queue`",
         "17:7: the block has mem.w0 on line 11 already; put the instructions together",

@@ -9,7 +9,7 @@ use super::{Inst, TABLE};
 pub struct InstTextError {
     /// Bytes before the fault.
     pub offset: usize,
-    /// What is wrong, with a hint.
+    /// What is wrong and, after a semicolon, a hint.
     pub message: String,
 }
 
@@ -23,13 +23,15 @@ impl Fields<'_> {
     /// Takes the field of this name.
     pub(super) fn take<F: Field>(&mut self, name: &str) -> Result<F, InstTextError> {
         let Some(index) = self.fields.iter().position(|(_, n, _)| *n == name) else {
-            let message = format!("{} needs {name}=: {}", self.mnemonic, F::SYNTAX);
+            let message = format!("{} needs {name}=; it takes {}", self.mnemonic, F::SYNTAX);
             return F::omitted().ok_or(InstTextError { offset: 0, message });
         };
         let (offset, _, value) = self.fields.remove(index);
-        F::parse(value).ok_or_else(|| InstTextError {
-            offset: offset + name.len() + 1,
-            message: format!("{name}={value}: expected {}, below 2^{} as bits", F::SYNTAX, F::BITS),
+        F::parse(value).ok_or_else(|| {
+            // Only a number can be written as it should be and be too large.
+            let limit = if F::SYNTAX == "N" { format!(" below {}", 1_u128 << F::BITS) } else { String::new() };
+            let message = format!("{name}={value} is wrong; expected {}{limit}", F::SYNTAX);
+            InstTextError { offset: offset + name.len() + 1, message }
         })
     }
 

@@ -49,8 +49,10 @@ impl QueueDraft {
         if !mnemonic.is_empty() && TABLE.iter().all(|definition| definition.mnemonic != mnemonic) {
             return Err(unknown(mnemonic, inst_start));
         }
-        let inst = parse_inst(&code[inst_start..])
-            .map_err(|error| Wrong::new(inst_start + error.offset, error.message, ""))?;
+        let inst = parse_inst(&code[inst_start..]).map_err(|error| {
+            let (message, hint) = error.message.split_once("; ").unwrap_or((&error.message, ""));
+            Wrong::new(inst_start + error.offset, message, hint)
+        })?;
         if self.known && !inst.class().runs_on(self.text.queue) {
             let message = format!("{} takes no {}", self.text.queue, inst.mnemonic());
             return Err(Wrong::new(inst_start, message, "move it below another `queue`"));
