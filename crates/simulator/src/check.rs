@@ -13,6 +13,7 @@ use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, T
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
 use crate::link::{LastingAccess, LinkedBlock, issue_fault};
+use crate::say;
 use crate::words::{Contents, Words, Writer};
 
 /// Vectors that crossed one link.
@@ -55,14 +56,15 @@ pub(crate) fn check_entry<'a>(
         for instance in entry.instances.iter().filter(|instance| instance.chip == chip) {
             let block = &linked[instance.block as usize];
             if instance.start < free_from {
-                let message = format!("block {} starts before the one before it ends", instance.block);
+                let name = &program.blocks[instance.block as usize].name;
+                let message = format!("block {name} starts before the one before it ends");
                 return Err(whole(FaultKind::Overlap, chip, instance.start, message));
             }
             free_from = instance.start + block.cycles;
             let declared = program.blocks[instance.block as usize].cycles;
             if block.cycles != declared {
-                let message =
-                    format!("block {} takes {} cycles, predicted were {declared}", instance.block, block.cycles);
+                let name = &program.blocks[instance.block as usize].name;
+                let message = format!("block {name} takes {} cycles, predicted were {declared}", block.cycles);
                 return Err(whole(FaultKind::CycleMismatch, chip, free_from, message));
             }
             state.run(instance).map_err(|fault| fault.at(chip, instance.start))?;
@@ -319,7 +321,7 @@ impl<'a> ChipState<'a> {
             _ => return Ok(Origin::Nothing),
         };
         if writer == Writer::Nobody {
-            let message = format!("nothing was written to {:?}", access.place);
+            let message = format!("nothing was written to {}", say::place(&access.place));
             return Err(fault(linked, access, FaultKind::EmptyRead, &message));
         }
         Ok(self.origin(writer))
@@ -394,6 +396,7 @@ fn check_origin(
     if expected == Some(found) {
         return Ok(());
     }
-    let message = format!("operand {} comes from {found:?}, the program says {expected:?}", access.ordinal);
+    let (found, expected) = (say::origin(Some(found)), say::origin(expected));
+    let message = format!("operand {} comes from {found}, the program says {expected}", access.ordinal);
     Err(fault(linked, access, FaultKind::WrongProducer, &message))
 }

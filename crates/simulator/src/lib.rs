@@ -21,6 +21,7 @@ mod plane;
 mod plane_tests;
 mod reduce;
 mod run;
+mod say;
 mod simulator;
 mod slots;
 mod supply;

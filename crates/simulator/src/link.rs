@@ -16,7 +16,7 @@ use lockstep_program::program::{Block, Origin};
 
 use crate::edges::{Cursors, Edges};
 use crate::fault::{FaultKind, LocalFault};
-use crate::supply;
+use crate::{say, supply};
 
 /// More issues than this in one block are refused: a hostile program must not take all memory.
 const ISSUES_MAX: usize = 64 << 20;
@@ -358,7 +358,8 @@ impl<'a> Linker<'a> {
                 let (at, key) = self.diagonal(direction, stream, position, cycle);
                 let segment = self.streams[at];
                 if segment.key != key {
-                    return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &format!("nothing is on {place:?}")));
+                    let message = format!("nothing is on {}", say::place(&place));
+                    return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &message));
                 }
                 let reach = &mut self.reach[segment.value as usize];
                 *reach = (*reach).max(position.abs_diff(segment.position) as u16);
@@ -390,7 +391,8 @@ impl<'a> Linker<'a> {
         }
         let found = Origin::Issue { block: self.block, id, result };
         let expected = expected.and_then(|(origin, by)| origin.moved(by));
-        let message = format!("operand {ordinal} comes from {found:?}, the program says {expected:?}");
+        let (found, expected) = (say::origin(Some(found)), say::origin(expected));
+        let message = format!("operand {ordinal} comes from {found}, the program says {expected}");
         Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
     }
 
@@ -403,7 +405,8 @@ impl<'a> Linker<'a> {
                 let merge = effect == Effect::Merge;
                 if there.key == key && there.position == position && !(merge && there.merge) {
                     let other = self.issues[there.issue as usize];
-                    let message = format!("{place:?} is driven by {} `{}` too", other.id.queue, other.what.inst);
+                    let (place, by) = (say::place(&place), other.id.queue);
+                    let message = format!("{place} is driven by {by} `{}` too", other.what.inst);
                     return Err(self.fault(FaultKind::StreamClash, cycle, issue, &message));
                 }
                 if merge {
@@ -439,7 +442,7 @@ impl<'a> Linker<'a> {
         if expected == Some(Origin::Nothing) {
             return Ok(());
         }
-        let message = format!("merges over nothing, the program says {expected:?}");
+        let message = format!("merges over nothing, the program says {}", say::origin(expected));
         Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
     }
 
