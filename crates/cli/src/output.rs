@@ -60,16 +60,22 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Writes a file whole or not at all: to a temporary file beside it, then renamed.
+/// Writes a file whole or not at all: to a temporary file beside it, then renamed. What is no file, such as `/dev/null`
+/// or a pipe, is written to, not replaced; so is what a link leads to.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let shown = path.display();
+    let failed = || format!("{shown}: cannot be written: check the folder and the free space");
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return std::fs::write(path, bytes).with_context(failed);
+    }
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = path.file_name().with_context(|| format!("{shown}: not a file's name"))?;
     let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
-    written.with_context(|| format!("{shown}: cannot be written: check the folder and the free space"))
+    written.with_context(failed)
 }
 
 /// A bar that counts bytes; invisible where standard error is no terminal.

@@ -2,10 +2,12 @@
 
 use crate::map::Map;
 use crate::output;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use lockstep_machine::spec::MachineSpec;
 use lockstep_program::text::TextErrors;
 use lockstep_program::verify::Violation;
 use lockstep_program::{Program, derive, file, text};
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
 
@@ -27,12 +29,22 @@ pub enum Opened<'a> {
 impl Source {
     /// The file at a path, `-` being standard input.
     pub fn open(path: &Path) -> Result<Self> {
+        let mut bytes = Vec::new();
         if path == Path::new("-") {
-            let mut bytes = Vec::new();
             std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
             return Ok(Self::Read(bytes));
         }
-        Ok(Self::Mapped(Map::open(path)?))
+        let shown = path.display();
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => bail!("{shown}: a folder, not a program: give a program's file, or a text"),
+            // A pipe, which cannot be mapped.
+            Ok(found) if !found.is_file() => {
+                let read = std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+                read.with_context(|| format!("{shown}: cannot be read"))?;
+                Ok(Self::Read(bytes))
+            }
+            _ => Ok(Self::Mapped(Map::open(path)?)),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -44,18 +56,37 @@ impl Source {
 
     /// Reads a program file, or assembles a text.
     pub fn program(&self) -> Result<Opened<'_>> {
-        let bytes = self.bytes();
-        if bytes.starts_with(&file::MAGIC) {
-            return Ok(Opened::Program(file::decode(bytes)?));
+        if self.is_file() {
+            return Ok(Opened::Program(file::decode(self.bytes())?));
         }
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| anyhow!("neither a program file nor a text: check the path"))?;
-        Ok(assemble(text))
+        Ok(assemble(self.text()?, None))
+    }
+
+    /// Assembles a text for another machine than the one that it names.
+    pub fn program_for(&self, machine: &MachineSpec) -> Result<Opened<'_>> {
+        if self.is_file() {
+            bail!("a program file is for the machine that it was made for: give its text");
+        }
+        Ok(assemble(self.text()?, Some(machine)))
+    }
+
+    /// Whether it is a program's file, of any version, or the beginning of one.
+    fn is_file(&self) -> bool {
+        let (bytes, magic) = (self.bytes(), &file::MAGIC[..6]);
+        !bytes.is_empty() && (bytes.starts_with(magic) || magic.starts_with(bytes))
+    }
+
+    fn text(&self) -> Result<&str> {
+        let bytes = self.bytes();
+        if bytes.starts_with(b"GGUF") {
+            bail!("a model, not a program: `lockstep layer` makes a program of a model's first layer");
+        }
+        std::str::from_utf8(bytes).map_err(|_| anyhow!("neither a program file nor a text: check the path"))
     }
 }
 
-fn assemble(text: &str) -> Opened<'static> {
-    let parsed = match text::parse(text) {
+fn assemble(text: &str, machine: Option<&MachineSpec>) -> Opened<'static> {
+    let parsed = match machine.map_or_else(|| text::parse(text), |machine| text::parse_for(text, machine)) {
         Ok(parsed) => parsed,
         Err(errors) => return Opened::Mistakes(errors),
     };
@@ -68,11 +99,20 @@ fn assemble(text: &str) -> Opened<'static> {
     Opened::Program(program)
 }
 
-/// Opens what must be a sound program; prints what is wrong with it otherwise.
-pub fn require<'a>(source: &'a Source, path: &Path) -> Result<Program<'a>> {
+/// Opens what must be a program; prints what is wrong with it otherwise. As JSON that is all there is to say, and there
+/// is no program.
+pub fn require<'a>(source: &'a Source, path: &Path, json: bool) -> Result<Option<Program<'a>>> {
     let shown = path.display();
     match source.program().with_context(|| format!("{shown}"))? {
-        Opened::Program(program) => Ok(program),
+        Opened::Program(program) => Ok(Some(program)),
+        Opened::Mistakes(errors) if json => {
+            output::print_json(&mistakes_json(&errors))?;
+            Ok(None)
+        }
+        Opened::Violations(_, violations) if json => {
+            output::print_json(&json!({ "violations": violations_json(&violations) }))?;
+            Ok(None)
+        }
         Opened::Mistakes(errors) => {
             print_mistakes(path, &errors);
             Err(anyhow!("{shown}: {} in the text", count(errors.0.len(), "mistake")))
@@ -96,6 +136,37 @@ pub fn print_violations(violations: &[Violation]) {
     for violation in violations {
         output::note(&violation.to_string());
     }
+}
+
+/// Mistakes of a text for programs.
+pub fn mistakes_json(errors: &TextErrors) -> Value {
+    let errors = errors.0.iter().map(
+        |error| json!({ "line": error.line, "column": error.column, "message": error.message, "hint": error.hint }),
+    );
+    json!({ "errors": errors.collect::<Vec<_>>() })
+}
+
+/// Violations for programs.
+pub fn violations_json(violations: &[Violation]) -> Value {
+    let violation = |violation: &Violation| {
+        json!({
+            "kind": violation.kind.to_string(),
+            "cycle": violation.cycle,
+            "chip": violation.chip,
+            "unit": violation.unit.map(|unit| unit.to_string()),
+            "instruction": violation.inst,
+            "other_unit": violation.other.as_ref().map(|(unit, _)| unit.to_string()),
+            "other_instruction": violation.other.as_ref().map(|(_, inst)| inst),
+            "message": violation.message,
+        })
+    };
+    violations.iter().map(violation).collect()
+}
+
+/// How long the entries of a program take: `main 12 cycles`.
+pub fn entries(program: &Program<'_>) -> String {
+    let entries = program.entries.iter().map(|e| format!("{} {}", e.name, count(e.cycles as usize, "cycle")));
+    entries.collect::<Vec<_>>().join(", ")
 }
 
 /// `1 mistake`, `2 mistakes`.

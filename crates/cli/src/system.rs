@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use lockstep_machine::description::{Description, PRESETS};
+use lockstep_machine::keys::{KEYS, Value};
+use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::{SystemSpec, parse_name};
 use std::path::Path;
 
@@ -14,13 +16,18 @@ pub fn open(name: &str) -> Result<SystemSpec> {
     if PRESETS.iter().any(|(preset, _)| *preset == machine) {
         return Ok(SystemSpec::preset(name)?);
     }
+    let path = existing(machine)?;
+    let text = read(path)?;
+    SystemSpec::parse(&text, chips).with_context(|| format!("{}", path.display()))
+}
+
+fn existing(machine: &str) -> Result<&Path> {
     let path = Path::new(machine);
     if !path.exists() {
         let presets = PRESETS.iter().map(|(preset, _)| *preset).collect::<Vec<_>>().join(", ");
         bail!("{machine:?} is neither a preset ({presets}) nor a file: see `lockstep machine list`");
     }
-    let text = read(path)?;
-    SystemSpec::parse(&text, chips).with_context(|| format!("{}", path.display()))
+    Ok(path)
 }
 
 /// The text of a description: a preset's own, or a file's.
@@ -28,13 +35,39 @@ pub fn text(name: &str) -> Result<String> {
     let (machine, _) = parse_name(name)?;
     match PRESETS.iter().find(|(preset, _)| *preset == machine) {
         Some((_, text)) => Ok((*text).to_owned()),
-        None => read(Path::new(machine)),
+        None => read(existing(machine)?),
+    }
+}
+
+/// The first key whose values differ, and how many there are.
+fn differences(program: &MachineSpec, wanted: &MachineSpec) -> String {
+    let differing: Vec<_> = KEYS.iter().filter(|key| (key.get)(program) != (key.get)(wanted)).collect();
+    let Some(first) = differing.first() else { return String::new() };
+    let [is, wanted] = [program, wanted].map(|machine| shown(&(first.get)(machine)));
+    let more = match differing.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {} more", crate::program::count(more, "key")),
+    };
+    format!(" ({} is {is} there and {wanted} here{more})", first.path)
+}
+
+/// A value as descriptions have it.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Integer(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::Flag(value) => value.to_string(),
+        Value::Name(value) => value.clone(),
     }
 }
 
 fn read(path: &Path) -> Result<String> {
     let shown = path.display();
-    let length = std::fs::metadata(path).with_context(|| format!("{shown}: cannot be read"))?.len();
+    let metadata = std::fs::metadata(path).with_context(|| format!("{shown}: cannot be read"))?;
+    if metadata.is_dir() {
+        bail!("{shown}: a folder, not a machine description: give its TOML file");
+    }
+    let length = metadata.len();
     if length > DESCRIPTION_BYTES_MAX {
         bail!("{shown}: {length} bytes are too many for a machine description");
     }
@@ -47,8 +80,10 @@ pub fn require(program: &lockstep_program::Program<'_>, system: Option<&str>) ->
     let wanted = open(system)?;
     let Description { machine, .. } = &wanted.description;
     if program.machine != *machine {
-        let name = &program.machine.name;
-        bail!("the program is made for another machine than {system} (its own is called {name:?}): assemble it again");
+        let (name, differs) = (&program.machine.name, differences(&program.machine, machine));
+        bail!(
+            "the program is made for another machine, called {name:?}, than {system}{differs}: make it again for {system}"
+        );
     }
     if program.chips > wanted.chips {
         bail!("the program takes {} chips, {system} has {}", program.chips, wanted.chips);

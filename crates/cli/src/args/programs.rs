@@ -6,7 +6,8 @@ use std::path::PathBuf;
 const ASM_EXAMPLES: &str = "\
 Examples:
   lockstep asm filetests/vector-add.lka -o add.lks
-  lockstep asm broken.lka -o out.lks --json     all errors as JSON, with line, column and hint";
+  lockstep asm filetests/vector-add.lka -o add.lks --system my.toml    for another machine
+  lockstep asm broken.lka -o out.lks --json    all errors as JSON, with line, column and hint";
 
 /// What to assemble.
 #[derive(Debug, Args)]
@@ -18,13 +19,21 @@ pub struct AsmArguments {
     /// The program to write
     #[arg(short, long, value_name = "PROGRAM")]
     pub output: PathBuf,
+    /// Assemble for this machine, whichever the text names: a preset or a description's file
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<String>,
     /// Print one JSON object: what was made, or all errors
     #[arg(long)]
     pub json: bool,
 }
 
+const DISASM_EXAMPLES: &str = "\
+Examples:
+  lockstep disasm add.lks > add.lka            with all that was derived: flow, imports, cycles";
+
 /// What to print as text.
 #[derive(Debug, Args)]
+#[command(after_help = DISASM_EXAMPLES)]
 pub struct DisasmArguments {
     /// The program
     #[arg(value_name = "PROGRAM")]
@@ -33,7 +42,7 @@ pub struct DisasmArguments {
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
-  lockstep verify add.lks                       exit 0 and one line, or exit 1 and all violations
+  lockstep verify add.lks                      exit 0 and one line, or exit 1 and all violations
   lockstep verify add.lks --json | jq .violations";
 
 /// What to verify.
@@ -57,8 +66,9 @@ Examples:
   lockstep simulate add.lks --input a=@a.f32 --output sum=sum.f32 --trace add.perfetto-trace
   lockstep simulate add.lks --timing-only --json
 
-Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`, several parted by `;`,
-or `@FILE` with the numbers' bytes, little-endian. Open a trace at https://ui.perfetto.dev; a nanosecond is a cycle.";
+Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`,
+several parted by `;`, or `@FILE` with the numbers' bytes, little-endian.
+Open a trace at https://ui.perfetto.dev; a nanosecond is a cycle.";
 
 /// What to simulate, and how.
 #[derive(Debug, Args)]
@@ -104,15 +114,16 @@ pub struct SimulateArguments {
 
 const MACHINE_EXAMPLES: &str = "\
 Examples:
-  lockstep machine show lockstep1:8             a node: every value with its source, and what follows from them
+  lockstep machine show lockstep1:8            a node: every value and its source, and what follows
   lockstep machine show lockstep1 --toml > my.toml
-  lockstep machine check my.toml                all mistakes, by key";
+  lockstep machine check my.toml               all mistakes, by key";
 
 /// What to do with machine descriptions.
 #[derive(Debug, Subcommand)]
 #[command(after_help = MACHINE_EXAMPLES)]
 pub enum MachineCommand {
     /// Print a system: its values with their sources, and the figures that follow
+    #[command(after_help = MACHINE_EXAMPLES)]
     Show {
         /// A preset and a number of chips, such as lockstep1:8, or a description's file, also with a number
         #[arg(value_name = "SYSTEM", default_value = "lockstep1")]
@@ -125,6 +136,7 @@ pub enum MachineCommand {
         json: bool,
     },
     /// Check a description; exit 1 with all mistakes
+    #[command(after_help = MACHINE_EXAMPLES)]
     Check {
         /// The description's file, or a preset
         #[arg(value_name = "FILE")]
@@ -137,8 +149,8 @@ pub enum MachineCommand {
 const LAYER_EXAMPLES: &str = "\
 Examples:
   lockstep layer -o layer.lks
-  lockstep simulate layer.lks --input 'x=random seed=1 min=-1 max=1' --input 'position=fill 0' --input 'length=fill 1' \\
-      --input 'row=fill 0'
+  lockstep simulate layer.lks --input 'x=random seed=1 min=-1 max=1' \\
+      --input 'position=fill 0' --input 'length=fill 1' --input 'row=fill 0'
   lockstep simulate layer.lks --entry embedding --input 'row=fill 42' ...";
 
 /// Which layer, and for which machine.

@@ -3,6 +3,7 @@
 use crate::args::{AsmArguments, DisasmArguments};
 use crate::output::{self, write_file};
 use crate::program::{self, Opened, Source, count, print_mistakes};
+use crate::system;
 use anyhow::{Context, Result, bail};
 use lockstep_program::Program;
 use lockstep_program::{file, text};
@@ -13,13 +14,14 @@ use std::process::ExitCode;
 pub fn asm(arguments: &AsmArguments) -> Result<ExitCode> {
     let shown = arguments.file.display();
     let source = Source::open(&arguments.file)?;
-    match source.program().with_context(|| format!("{shown}"))? {
+    let opened = match &arguments.system {
+        Some(system) => source.program_for(system::open(system)?.machine()),
+        None => source.program(),
+    };
+    match opened.with_context(|| format!("{shown}"))? {
         Opened::Program(program) => write(&program, arguments)?,
         Opened::Mistakes(errors) if arguments.json => {
-            let errors = errors.0.iter().map(|error| {
-                json!({ "line": error.line, "column": error.column, "message": error.message, "hint": error.hint })
-            });
-            output::print_json(&json!({ "errors": errors.collect::<Vec<_>>() }))?;
+            output::print_json(&program::mistakes_json(&errors))?;
             return Ok(ExitCode::FAILURE);
         }
         Opened::Mistakes(errors) => {
@@ -27,8 +29,7 @@ pub fn asm(arguments: &AsmArguments) -> Result<ExitCode> {
             bail!("{shown}: {} in the text, nothing is written", count(errors.0.len(), "mistake"));
         }
         Opened::Violations(_, violations) if arguments.json => {
-            let violations: Vec<_> = violations.iter().map(super::verify::violation_json).collect();
-            output::print_json(&json!({ "violations": violations }))?;
+            output::print_json(&json!({ "violations": program::violations_json(&violations) }))?;
             return Ok(ExitCode::FAILURE);
         }
         Opened::Violations(_, violations) => {
@@ -42,25 +43,25 @@ pub fn asm(arguments: &AsmArguments) -> Result<ExitCode> {
 fn write(program: &Program<'_>, arguments: &AsmArguments) -> Result<()> {
     let bytes = file::encode(program);
     write_file(&arguments.output, &bytes)?;
-    let cycles = program.entries.iter().map(|entry| (entry.name.as_str(), entry.cycles));
     if arguments.json {
         let hash = output::hex(&file::content_hash(program));
-        let entries: Vec<_> = cycles.map(|(name, cycles)| json!({ "name": name, "cycles": cycles })).collect();
+        let entries = program.entries.iter().map(|entry| json!({ "name": entry.name, "cycles": entry.cycles }));
+        let entries: Vec<_> = entries.collect();
         output::print_json(
             &json!({ "program": arguments.output, "bytes": bytes.len(), "content_hash": hash, "entries": entries }),
         )?;
         return Ok(());
     }
-    let entries: Vec<_> = cycles.map(|(name, cycles)| format!("{name} {cycles} cycles")).collect();
     let (path, size) = (arguments.output.display(), output::bytes(bytes.len() as u64));
-    output::note(&format!("{path}: {size}, {}", entries.join(", ")));
+    output::note(&format!("{path}: {size}, {}", program::entries(program)));
     Ok(())
 }
 
 /// Prints a program as text.
 pub fn disasm(arguments: &DisasmArguments) -> Result<()> {
     let source = Source::open(&arguments.program)?;
-    let program = program::require(&source, &arguments.program)?;
-    output::print(&text::print(&program))?;
+    if let Some(program) = program::require(&source, &arguments.program, false)? {
+        output::print(&text::print(&program))?;
+    }
     Ok(())
 }

@@ -70,15 +70,14 @@ fn as_json(system: &SystemSpec) -> serde_json::Value {
     })
 }
 
-fn as_text(system: &SystemSpec) -> String {
-    let mut text = format!("{}\n\n", system.name());
-    for (name, value, unit) in system.figures().entries() {
-        let _ = writeln!(text, "  {name:32} {value} {unit}");
+fn as_text(of: &SystemSpec) -> String {
+    let mut text = format!("{}\n\n", of.name());
+    for (name, value, unit) in of.figures().entries() {
+        let _ = writeln!(text, "{}", format!("  {name:32} {value} {unit}").trim_end());
     }
     text.push('\n');
-    for (key, source) in KEYS.iter().zip(&system.description.sources) {
-        let value = shown(key, system.machine());
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for (key, source) in KEYS.iter().zip(&of.description.sources) {
+        let value = system::shown(&(key.get)(of.machine()));
         let _ = writeln!(text, "  {:32} {:<18} {source}", key.path, format!("{value} {}", key.unit));
     }
     text

@@ -2,7 +2,7 @@
 
 use crate::args::SimulateArguments;
 use crate::output::{self, write_file};
-use crate::program::{self, Source};
+use crate::program::{self, Source, count};
 use crate::system;
 use anyhow::{Context, Result, anyhow, bail};
 use lockstep_kernels::Kernels;
@@ -12,6 +12,7 @@ use lockstep_program::program::{Binding, BindingKind, Content, Word};
 use lockstep_program::text::parse_numbers;
 use lockstep_simulator::{Error, Fault, Linked, Report, Simulator, UNITS, write_trace};
 use serde_json::{Map, Value, json};
+use std::io::Read;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -31,7 +32,9 @@ struct Outcome {
 /// Links and runs an entry; a fault is exit 1.
 pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
     let source = Source::open(&arguments.program)?;
-    let program = program::require(&source, &arguments.program)?;
+    let Some(program) = program::require(&source, &arguments.program, arguments.json)? else {
+        return Ok(ExitCode::FAILURE);
+    };
     system::require(&program, arguments.system.as_deref())?;
     let entry = match &arguments.entry {
         Some(entry) => entry.clone(),
@@ -64,6 +67,8 @@ pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
 
 fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Result<Outcome> {
     let inputs = inputs(arguments, program)?;
+    let files = arguments.output.iter().map(|text| named(text, "--output", "FILE")).collect::<Result<Vec<_>>>()?;
+    files.iter().try_for_each(|(name, _)| find(program, BindingKind::Output, name).map(|_| ()))?;
     let begun = Instant::now();
     let linked = if arguments.timing_only { Linked::for_timing(program)? } else { Linked::new(program)? };
     let link_seconds = begun.elapsed().as_secs_f64();
@@ -86,7 +91,10 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Res
     inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
     flip(&mut simulator, program, arguments);
     let report = plain(simulator.run(entry))?;
-    let outputs = outputs(arguments, program, &mut simulator)?;
+    files.iter().try_for_each(|(name, path)| write_file(path.as_ref(), &plain(simulator.read(name))?))?;
+    let all = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
+    let outputs = all.map(|b| Ok((b.name.clone(), b.format, plain(simulator.read(&b.name))?)));
+    let outputs = outputs.collect::<Result<Vec<_>>>()?;
     let mut seconds = vec![report.run_time.as_secs_f64()];
     for _ in 1..arguments.repeat {
         inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
@@ -103,8 +111,8 @@ fn plain<T>(result: Result<T, Error>) -> Result<T> {
     })
 }
 
-fn named(text: &str) -> Result<(&str, &str)> {
-    text.split_once('=').with_context(|| format!("{text:?}: write NAME=..."))
+fn named<'a>(text: &'a str, flag: &str, what: &str) -> Result<(&'a str, &'a str)> {
+    text.split_once('=').with_context(|| format!("{flag} {text:?} has no =: write {flag} 'NAME={what}'"))
 }
 
 fn find<'a>(program: &'a Program<'_>, kind: BindingKind, name: &str) -> Result<&'a Binding> {
@@ -112,18 +120,22 @@ fn find<'a>(program: &'a Program<'_>, kind: BindingKind, name: &str) -> Result<&
     of_kind().find(|binding| binding.name == name).ok_or_else(|| {
         let known = of_kind().map(|b| format!("{} ({} x {})", b.name, b.elements, b.format)).collect::<Vec<_>>();
         let what = if kind == BindingKind::Input { "input" } else { "output" };
-        anyhow!("the program has no {what} {name:?}; it has: {}", known.join(", "))
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        anyhow!("the program has no {what} {name:?}; it has: {known}")
     })
 }
 
 /// The bytes of all inputs; every one must be given unless only time is asked for.
 fn inputs(arguments: &SimulateArguments, program: &Program<'_>) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut given = Vec::new();
+    let mut given: Vec<(String, Vec<u8>)> = Vec::new();
     for text in &arguments.input {
-        let (name, numbers) = named(text)?;
+        let (name, numbers) = named(text, "--input", "NUMBERS")?;
         let binding = find(program, BindingKind::Input, name)?;
+        if given.iter().any(|(known, _)| known == name) {
+            bail!("input {name} is given twice: give it once, with all its numbers");
+        }
         let bytes = match numbers.strip_prefix('@') {
-            Some(path) => std::fs::read(path).with_context(|| format!("input {name}: {path}"))?,
+            Some(path) => file_numbers(path, binding).with_context(|| format!("input {name}: {path}"))?,
             None => {
                 parse_numbers(numbers, binding.format, binding.elements).map_err(|e| anyhow!("input {name}: {e}"))?
             }
@@ -140,18 +152,17 @@ fn inputs(arguments: &SimulateArguments, program: &Program<'_>) -> Result<Vec<(S
     Ok(given)
 }
 
-fn outputs(
-    arguments: &SimulateArguments,
-    program: &Program<'_>,
-    simulator: &mut Simulator<'_>,
-) -> Result<Vec<(String, Format, Vec<u8>)>> {
-    for text in &arguments.output {
-        let (name, path) = named(text)?;
-        find(program, BindingKind::Output, name)?;
-        write_file(path.as_ref(), &simulator.read(name)?)?;
+/// The bytes of a file that has exactly an input's numbers.
+fn file_numbers(path: &str, binding: &Binding) -> Result<Vec<u8>> {
+    let wanted = u64::from(binding.elements) * u64::from(binding.format.streams());
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(wanted + 1).read_to_end(&mut bytes)?;
+    let (is, elements, format) = (bytes.len() as u64, binding.elements, binding.format);
+    if is != wanted {
+        let is = if is > wanted { "more".to_owned() } else { is.to_string() };
+        bail!("{elements} numbers of {format} are {wanted} bytes, the file has {is}");
     }
-    let all = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
-    all.map(|b| Ok((b.name.clone(), b.format, simulator.read(&b.name)?))).collect()
+    Ok(bytes)
 }
 
 /// Flips bits of words that images fill: which ones, the seed decides.
@@ -208,11 +219,23 @@ fn numbers(format: Format, bytes: &[u8]) -> Vec<Value> {
             Format::I16 => json!(bits as i16),
             Format::I32 => json!(bits as i32),
             Format::I64 => json!(bits as i64),
-            Format::F32 => json!(f32::from_bits(bits as u32)),
+            // JSON has no infinities and no NaN: these are strings.
+            Format::F32 => match f32::from_bits(bits as u32) {
+                number if number.is_finite() => json!(number),
+                other => json!(other.to_string()),
+            },
             Format::U8 | Format::U16 => json!(bits),
         }
     };
     bytes.chunks_exact(width).map(number).collect()
+}
+
+/// A number as people write it: an f32 with the digits that tell it apart from others.
+fn plainly(number: &Value) -> String {
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(real) => format!("{:?}", real as f32),
+        None => number.as_str().map_or_else(|| number.to_string(), str::to_owned),
+    }
 }
 
 fn as_json(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, outcome: &Outcome) -> Value {
@@ -270,15 +293,17 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
     let mut lines = Vec::new();
     for (name, format, bytes) in &outcome.outputs {
         let all = numbers(*format, bytes);
-        let shown = all.iter().take(SHOWN_MAX).map(Value::to_string).collect::<Vec<_>>().join(" ");
+        let shown = all.iter().take(SHOWN_MAX).map(plainly).collect::<Vec<_>>().join(" ");
         let more = if all.len() > SHOWN_MAX { format!(" ... ({} {format})", all.len()) } else { String::new() };
         lines.push(format!("{name}: {shown}{more}"));
     }
     let (cycles, clock) = (report.cycles, program.machine.clock_hertz as f64);
     let micro = cycles as f64 / clock * 1e6;
     lines.push(format!(
-        "{entry}: {cycles} cycles, {} predicted, {micro:.3} us on {}",
-        report.cycles_predicted, program.machine.name
+        "{entry}: {}, {} predicted, {micro:.3} us on {}",
+        count(cycles as usize, "cycle"),
+        report.cycles_predicted,
+        program.machine.name
     ));
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let busy: Vec<String> = UNITS
@@ -297,7 +322,7 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
     let energy = &counters.energy;
     lines.push(format!("energy {:.3e} J, of which idle {:.3e} J (estimate)", energy.total(), energy.idle));
     if report.corrected > 0 || arguments.flip_bits > 0 {
-        lines.push(format!("{} words corrected", report.corrected));
+        lines.push(format!("{} corrected", count(report.corrected as usize, "word")));
     }
     lines.push(format!("trace digest {}", output::hex(&report.trace_digest)));
     let what = if arguments.timing_only { "linked anew" } else { "with values" };

@@ -1,7 +1,7 @@
 //! `lockstep verify PROGRAM`: all that is wrong with a program, before it runs.
 
 use crate::args::VerifyArguments;
-use crate::program::{Opened, Source, count, print_mistakes};
+use crate::program::{self, Opened, Source, count, print_mistakes};
 use crate::{output, system};
 use anyhow::{Context, Result, bail};
 use lockstep_program::Program;
@@ -19,6 +19,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
             (program, violations)
         }
         Opened::Violations(program, violations) => (program, violations),
+        Opened::Mistakes(errors) if arguments.json => {
+            output::print_json(&program::mistakes_json(&errors))?;
+            return Ok(ExitCode::FAILURE);
+        }
         Opened::Mistakes(errors) => {
             print_mistakes(&arguments.program, &errors);
             bail!("{shown}: {} in the text", count(errors.0.len(), "mistake"));
@@ -29,11 +33,9 @@ pub fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
         output::print_json(&as_json(&program, &violations))?;
     } else {
         violations.iter().try_for_each(|violation| output::print(&format!("{violation}\n")))?;
-        let entries: Vec<_> =
-            program.entries.iter().map(|entry| format!("{} {} cycles", entry.name, entry.cycles)).collect();
         match violations.len() {
-            0 => output::print(&format!("{shown}: sound; {}\n", entries.join(", ")))?,
-            some => output::note(&format!("{shown}: {}", count(some, "violation"))),
+            0 => output::print(&format!("{shown}: sound; {}\n", program::entries(&program)))?,
+            some => output::note(&format!("error: {shown}: {}", count(some, "violation"))),
         }
     }
     Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -48,20 +50,6 @@ fn as_json(program: &Program<'_>, violations: &[Violation]) -> Value {
         "sound": violations.is_empty(),
         "entries": entries.collect::<Vec<_>>(),
         "bytes_used": if violations.is_empty() { (0..program.chips).map(|chip| bytes_used(program, chip)).collect() } else { Vec::new() },
-        "violations": violations.iter().map(violation_json).collect::<Vec<_>>(),
-    })
-}
-
-/// A violation for programs.
-pub fn violation_json(violation: &Violation) -> Value {
-    json!({
-        "kind": violation.kind.to_string(),
-        "cycle": violation.cycle,
-        "chip": violation.chip,
-        "unit": violation.unit.map(|unit| unit.to_string()),
-        "instruction": violation.inst,
-        "other_unit": violation.other.as_ref().map(|(unit, _)| unit.to_string()),
-        "other_instruction": violation.other.as_ref().map(|(_, inst)| inst),
-        "message": violation.message,
+        "violations": program::violations_json(violations),
     })
 }
