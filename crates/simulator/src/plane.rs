@@ -216,8 +216,8 @@ impl Plane {
             if lb8 && codes.contains(&0x80) {
                 return Err(ValueError::range(format!("output {row} of an lb8 tile has a code of -128")));
             }
-            for (group, codes) in codes.chunks(GROUP).enumerate() {
-                let (d, o) = scales[group][row];
+            for (group, (codes, scales)) in codes.chunks(GROUP).zip(scales).enumerate() {
+                let (d, o) = scales[row];
                 if d == 0 && o == 0 {
                     continue;
                 }
