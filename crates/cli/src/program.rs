@@ -81,7 +81,10 @@ impl Source {
         if bytes.starts_with(b"GGUF") {
             bail!("a model, not a program: `lockstep layer` makes a program of a model's first layer");
         }
-        std::str::from_utf8(bytes).map_err(|_| anyhow!("neither a program file nor a text: check the path"))
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| anyhow!("neither a program file nor a text: check the path"))?;
+        // Some editors begin a text with a mark that nobody sees.
+        Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 }
 
@@ -165,6 +168,9 @@ pub fn violations_json(violations: &[Violation]) -> Value {
 
 /// How long the entries of a program take: `main 12 cycles`.
 pub fn entries(program: &Program<'_>) -> String {
+    if program.entries.is_empty() {
+        return "no entries".to_owned();
+    }
     let entries = program.entries.iter().map(|e| format!("{} {}", e.name, count(e.cycles as usize, "cycle")));
     entries.collect::<Vec<_>>().join(", ")
 }

@@ -194,6 +194,9 @@ fn what_is_no_program_is_named() {
     let bytes = folder.join("bytes");
     std::fs::write(&bytes, [0xff, 0xfe, 0, 1]).unwrap();
     assert!(refused(&folder, &bytes).contains("bytes: neither a program file nor a text"));
+    std::fs::write(&bytes, "\u{feff}lockstep 1\r\nmachine lockstep1\r\n").unwrap();
+    assert!(success(folder.lockstep().arg("verify").arg(&bytes)).ends_with("sound; no entries\n"));
+    assert!(failure(folder.lockstep().arg("simulate").arg(&bytes), 1).contains("the program has no entry to run"));
     std::fs::write(&bytes, "").unwrap();
     assert!(refused(&folder, &bytes).ends_with("bytes: 1 mistake in the text"));
     let output = folder.lockstep().arg("simulate").arg(&bytes).output().unwrap();
@@ -292,6 +295,7 @@ fn a_description_names_every_key_that_is_wrong() {
     );
     assert!(run(&["machine", "show", "lockstep2"]).contains("\"lockstep2\" is neither a preset (lockstep1, tsp2020)"));
     assert!(run(&["machine", "show", "lockstep1:0"]).contains("0 chips; its links join 1 to 10440"));
+    assert!(run(&["machine", "check", "lockstep1:0"]).contains("0 chips"));
     assert!(run(&["machine", "show", "lockstep1:x"]).contains("a number of chips follows the colon"));
     let text = filetest("vector-add");
     assert!(run(&["verify", text.to_str().unwrap(), "--system", "my.tml"]).contains("\"my.tml\" is neither a preset"));

@@ -115,6 +115,8 @@ fn simulate_has_the_keys_that_scripts_rely_on() {
     assert_eq!((code, timed["cycles"].as_u64(), timed["values"].as_bool()), (0, Some(12), Some(false)));
     assert_eq!(timed["cycles_predicted"], timed["cycles"]);
     assert_eq!(timed["outputs"].as_object().unwrap().len(), 0, "there are no values");
+    let (nan, _) = simulate(&folder, &program, &["--input", "a=nan inf; fill 0"]);
+    assert_eq!((&nan["outputs"]["sum"][0], &nan["outputs"]["sum"][1]), (&Value::from("NaN"), &Value::from("inf")));
     let text = success(folder.lockstep().arg("simulate").arg(&program).args(["--input", "a=fill 0.1"]));
     assert!(
         text.starts_with("sum: 100.1 99.1 98.1 97.1 96.1 95.1 94.1 93.1 ... (320 f32)\nmain: 12 cycles, "),
@@ -270,6 +272,9 @@ fn a_program_is_assembled_for_another_machine() {
     assert!(message.contains("give its text"), "{message}");
     let two = failure(folder.lockstep().arg("verify").arg(filetest("exchange")).args(["--system", "lockstep1:1"]), 1);
     assert!(two.contains("the program takes 2 chips, lockstep1:1 has 1"), "{two}");
+    let mut asm = folder.lockstep();
+    let asm = asm.arg("asm").arg(filetest("exchange")).args(["--system", "lockstep1", "-o"]).arg(folder.join("two"));
+    assert!(failure(asm, 1).contains("the program takes 2 chips") && !folder.join("two").exists());
 }
 
 #[test]

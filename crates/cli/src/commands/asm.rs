@@ -19,7 +19,10 @@ pub fn asm(arguments: &AsmArguments) -> Result<ExitCode> {
         None => source.program(),
     };
     match opened.with_context(|| format!("{shown}"))? {
-        Opened::Program(program) => write(&program, arguments)?,
+        Opened::Program(program) => {
+            system::require(&program, arguments.system.as_deref())?;
+            write(&program, arguments)?;
+        }
         Opened::Mistakes(errors) if arguments.json => {
             output::print_json(&program::mistakes_json(&errors))?;
             return Ok(ExitCode::FAILURE);

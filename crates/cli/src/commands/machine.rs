@@ -32,6 +32,7 @@ pub fn machine(command: &MachineCommand) -> Result<ExitCode> {
 fn check(name: &str) -> Result<ExitCode> {
     match Description::parse(&system::text(name)?) {
         Ok(description) => {
+            system::open(name)?; // the number of chips, too
             output::print(&format!("{name}: {} is sound, {} values\n", description.machine.name, KEYS.len()))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -312,7 +312,8 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
         .filter(|(_, share)| *share > 0.0)
         .map(|(unit, share)| format!("{unit} {}", percent(share)))
         .collect();
-    lines.push(format!("queues busy: {}", busy.join(", ")));
+    let busy = if busy.is_empty() { "none".to_owned() } else { busy.join(", ") };
+    lines.push(format!("queues busy: {busy}"));
     lines.push(format!(
         "SRAM bandwidth used {}, streams {}; {} multiply-adds",
         percent(counters.sram_bandwidth),
