@@ -10,6 +10,8 @@ use lockstep_arith::{attention, fault};
 pub const TILE: usize = 8;
 /// Positions after which 32-bit sums of weighted values are flushed into 64 bits: 256 * 4096 * 2047 < 2^31.
 pub(crate) const FLUSH: usize = 256;
+/// `2^30`: the fixed-point one of the softmax.
+const ONE: f32 = 1_073_741_824.0;
 
 /// One cached head: `capacity` positions (a multiple of [`TILE`]) of keys and values.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +48,10 @@ pub struct Query<'a> {
 /// Working memory of one worker, for `positions` rounded up to whole tiles.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    dots: Vec<i32>,
     scores: Vec<f32>,
-    weights: Vec<i32>,
+    high: Vec<i16>,
+    low: Vec<i16>,
     sums: Vec<i64>,
 }
 
@@ -56,8 +60,10 @@ impl Scratch {
     pub fn reserve(&mut self, positions: usize, head_size: usize) {
         let positions = positions.next_multiple_of(TILE);
         if self.scores.len() < positions {
+            self.dots.resize(positions, 0);
             self.scores.resize(positions, 0.0);
-            self.weights.resize(positions, 0);
+            self.high.resize(positions, 0);
+            self.low.resize(positions, 0);
         }
         if self.sums.len() < head_size {
             self.sums.resize(head_size, 0);
@@ -83,30 +89,34 @@ pub fn store_value(values: &mut [i16], head_size: usize, position: usize, codes:
 
 /// The two inner loops that a vector unit replaces.
 pub(crate) trait Inner {
-    /// Dot products of a query with the 8 keys of a tile.
-    fn tile(&self, query: &[i16], tile: &[i16]) -> [i32; TILE];
-    /// `sums[d] += sum over positions of weights[p] * value[p][d]`; `values` starts at a pair.
-    fn weigh(&self, weights: &[i32], values: &[i16], sums: &mut [i64]);
+    /// Dot products of a query with all keys, whole tiles of them.
+    fn dots(&self, query: &[i16], keys: &[i16], dots: &mut [i32]);
+    /// `sums[d] += sum over positions p of (4096 * high[p] + low[p]) * value[p][d]`; whole pairs of positions, at most
+    /// [`FLUSH`] of them.
+    fn weigh(&self, high: &[i16], low: &[i16], values: &[i16], sums: &mut [i64]);
 }
 
 /// Plain loops.
 pub(crate) struct Plain;
 
 impl Inner for Plain {
-    fn tile(&self, query: &[i16], tile: &[i16]) -> [i32; TILE] {
-        let mut dots = [0; TILE];
-        for (q, pairs) in query.chunks_exact(2).zip(tile.chunks_exact(2 * TILE)) {
-            for (dot, k) in dots.iter_mut().zip(pairs.chunks_exact(2)) {
-                *dot += i32::from(q[0]) * i32::from(k[0]) + i32::from(q[1]) * i32::from(k[1]);
+    fn dots(&self, query: &[i16], keys: &[i16], dots: &mut [i32]) {
+        dots.fill(0);
+        for (dots, tile) in dots.chunks_exact_mut(TILE).zip(keys.chunks_exact(TILE * query.len())) {
+            for (q, pairs) in query.chunks_exact(2).zip(tile.chunks_exact(2 * TILE)) {
+                for (dot, k) in dots.iter_mut().zip(pairs.chunks_exact(2)) {
+                    *dot += i32::from(q[0]) * i32::from(k[0]) + i32::from(q[1]) * i32::from(k[1]);
+                }
             }
         }
-        dots
     }
 
-    fn weigh(&self, weights: &[i32], values: &[i16], sums: &mut [i64]) {
-        for (w, pair) in weights.chunks_exact(2).zip(values.chunks_exact(2 * sums.len())) {
-            for (sum, v) in sums.iter_mut().zip(pair.chunks_exact(2)) {
-                *sum += i64::from(w[0]) * i64::from(v[0]) + i64::from(w[1]) * i64::from(v[1]);
+    fn weigh(&self, high: &[i16], low: &[i16], values: &[i16], sums: &mut [i64]) {
+        let weight = |at: usize| i64::from(high[at]) << 12 | i64::from(low[at]);
+        for (pair, values) in values.chunks_exact(2 * sums.len()).enumerate() {
+            let (w0, w1) = (weight(2 * pair), weight(2 * pair + 1));
+            for (sum, v) in sums.iter_mut().zip(values.chunks_exact(2)) {
+                *sum += w0 * i64::from(v[0]) + w1 * i64::from(v[1]);
             }
         }
     }
@@ -120,57 +130,72 @@ pub(crate) fn attend(
     scratch: &mut Scratch,
     out: &mut [f32],
 ) {
-    let start = query.first / TILE * TILE;
-    let end = query.end.next_multiple_of(TILE);
-    let visible = query.first - start..query.end - start;
-    scratch.reserve(end - start, cache.head_size);
-    let scores = &mut scratch.scores[..end - start];
-    for (tile, scores) in scores.chunks_exact_mut(TILE).enumerate() {
-        let at = start + tile * TILE;
-        let keys = &cache.keys[at * cache.head_size..][..TILE * cache.head_size];
-        let dots = inner.tile(query.codes, keys);
-        for i in 0..TILE {
-            let unit = fault::power_of_two(i32::from(query.exponent) + i32::from(cache.key_exponents[at + i]));
-            scores[i] = dots[i] as f32 * (query.scale * unit);
-        }
+    let (start, size) = (query.first / TILE * TILE, cache.head_size);
+    let count = query.end.next_multiple_of(TILE) - start;
+    scratch.reserve(count, size);
+    let Scratch { dots, scores, high, low, sums } = scratch;
+    let (dots, scores, high, low) = (&mut dots[..count], &mut scores[..count], &mut high[..count], &mut low[..count]);
+    let sums = &mut sums[..size];
+    inner.dots(query.codes, &cache.keys[start * size..][..count * size], dots);
+    for ((score, &dot), &exponent) in scores.iter_mut().zip(&*dots).zip(&cache.key_exponents[start..][..count]) {
+        let unit = fault::power_of_two(i32::from(query.exponent) + i32::from(exponent));
+        *score = dot as f32 * (query.scale * unit);
     }
     if let Some(cap) = query.cap {
-        for s in scores.iter_mut() {
-            *s = soft_cap(*s, cap);
-        }
+        scores.iter_mut().for_each(|s| *s = soft_cap(*s, cap));
     }
-    let (we, z) = softmax(scores, visible.clone(), &cache.value_exponents[start..]);
-    let weights = &mut scratch.weights[..end - start];
+    // What cannot be seen has no weight.
+    scores[..query.first - start].fill(f32::NEG_INFINITY);
+    scores[query.end - start..].fill(f32::NEG_INFINITY);
+    let (we, z) = softmax(scores, dots, &cache.value_exponents[start..][..count]);
     let up = attention::weight_scale(we);
-    for (at, (weight, &w)) in weights.iter_mut().zip(&*scores).enumerate() {
-        *weight = if visible.contains(&at) { (w * up).round_ties_even() as i32 } else { 0 };
+    for ((high, low), &w) in high.iter_mut().zip(&mut *low).zip(&*scores) {
+        let weight = rounded(w * up);
+        (*high, *low) = ((weight >> 12) as i16, (weight & 4095) as i16);
     }
-    let sums = &mut scratch.sums[..cache.head_size];
     sums.fill(0);
-    for (at, weights) in weights.chunks(FLUSH).enumerate() {
-        let values = &cache.values[(start + at * FLUSH) * cache.head_size..][..weights.len() * cache.head_size];
-        inner.weigh(weights, values, sums);
+    let values = cache.values[start * size..][..count * size].chunks(FLUSH * size);
+    for ((high, low), values) in high.chunks(FLUSH).zip(low.chunks(FLUSH)).zip(values) {
+        inner.weigh(high, low, values, sums);
     }
     let factor = attention::output_factor(we, z);
     out.iter_mut().zip(&*sums).for_each(|(o, &sum)| *o = sum as f32 * factor);
 }
 
-/// Turns the visible scores into `w`; returns the weights' exponent and Z.
+/// Turns whole tiles of scores into `w`, minus infinity into no weight, and leaves P in `p`; returns the weights'
+/// exponent and Z. Maxima and sums are taken in passes of their own, in any order, so that every loop vectorises.
 #[inline(always)]
-fn softmax(scores: &mut [f32], visible: std::ops::Range<usize>, value_exponents: &[i8]) -> (i32, u64) {
-    let scores = &mut scores[visible.clone()];
-    let mut largest = f32::NEG_INFINITY;
-    for &s in &*scores {
-        largest = if s > largest { s } else { largest };
+fn softmax(scores: &mut [f32], p: &mut [i32], value_exponents: &[i8]) -> (i32, u64) {
+    let mut largest = [f32::NEG_INFINITY; TILE];
+    for scores in scores.chunks_exact(TILE) {
+        for i in 0..TILE {
+            largest[i] = larger(scores[i], largest[i]);
+        }
     }
-    let mut z = 0u64;
-    let mut top = 0.0f32;
-    for (s, &exponent) in scores.iter_mut().zip(&value_exponents[visible]) {
-        let e = exp32(*s - largest);
-        z += (e * 1_073_741_824.0).round_ties_even() as i32 as u64;
-        let w = e * f32::from_bits(((i32::from(exponent) + 127) as u32) << 23);
-        top = if w > top { w } else { top };
-        *s = w;
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, larger);
+    for ((score, p), &exponent) in scores.iter_mut().zip(&mut *p).zip(value_exponents) {
+        let e = exp32(*score - largest);
+        *p = rounded(e * ONE);
+        *score = e * f32::from_bits(((i32::from(exponent) + 127) as u32) << 23);
     }
-    (fault::exponent(top) + 1, z)
+    let z = p.iter().map(|&p| p as u64).sum();
+    // Bits of numbers from 0 on have the numbers' order.
+    let top = scores.iter().fold(0, |top, w| top.max(w.to_bits() as i32));
+    (fault::exponent(f32::from_bits(top as u32)) + 1, z)
+}
+
+/// The larger number; `y` where `x` is none.
+#[inline(always)]
+fn larger(x: f32, y: f32) -> f32 {
+    if x > y { x } else { y }
+}
+
+/// `round_even(x)`, held within 0 and [`ONE`], where all that it is used for lies: a cast that saturates does not
+/// vectorise.
+#[inline(always)]
+fn rounded(x: f32) -> i32 {
+    let inside = if x > 0.0 { x } else { 0.0 };
+    let inside = if inside < ONE { inside } else { ONE };
+    // SAFETY: a number from 0 to 2^30, and no NaN, which the first line makes 0.
+    unsafe { inside.round_ties_even().to_int_unchecked() }
 }
