@@ -142,7 +142,9 @@ pub(crate) fn attend(
         *score = dot as f32 * (query.scale * unit);
     }
     if let Some(cap) = query.cap {
-        scores.iter_mut().for_each(|s| *s = soft_cap(*s, cap));
+        for s in scores.iter_mut() {
+            *s = soft_cap(*s, cap);
+        }
     }
     // What cannot be seen has no weight.
     scores[..query.first - start].fill(f32::NEG_INFINITY);

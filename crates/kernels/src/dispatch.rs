@@ -127,7 +127,10 @@ impl Kernels {
             Level::Scalar => attention::attend(&Plain, query, cache, scratch, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this level is made only where AVX2 was detected.
-            Level::Avx2 | Level::Avx512 => unsafe { attend_avx2(query, cache, scratch, out) },
+            Level::Avx2 => unsafe { attend_avx2(query, cache, scratch, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX-512 with VNNI was detected.
+            Level::Avx512 => unsafe { attend_avx512(query, cache, scratch, out) },
         }
     }
 }
@@ -136,6 +139,12 @@ impl Kernels {
 #[target_feature(enable = "avx2")]
 fn attend_avx2(query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch, out: &mut [f32]) {
     attention::attend(&crate::attention_avx2::Avx2(()), query, cache, scratch, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn attend_avx512(query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+    attention::attend(&crate::attention_avx512::Avx512(()), query, cache, scratch, out);
 }
 
 /// Methods whose one plain body is compiled for each instruction set.

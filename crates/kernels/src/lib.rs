@@ -9,6 +9,8 @@ pub mod activations;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod attention_avx2;
+#[cfg(target_arch = "x86_64")]
+mod attention_avx512;
 pub mod dense;
 #[cfg(target_arch = "x86_64")]
 mod dense_avx2;

@@ -138,7 +138,7 @@ fn matmul_equals_the_oracle_for_every_source_type() {
 #[test]
 fn attention_equals_the_oracle() {
     let mut random = Random(3);
-    for head_size in [32, 64, 128] {
+    for head_size in [32, 64, 96, 128] {
         let positions = 600;
         let head = |random: &mut Random, bits, size: f32| -> VectorBlock {
             let x: Vec<f32> = (0..head_size).map(|_| random.float() * size).collect();
