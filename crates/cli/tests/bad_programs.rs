@@ -251,6 +251,12 @@ fn faults_and_violations_speak_plainly() {
     let message = failure(folder.lockstep().arg("simulate").arg(&wrong).args(["--input", "a=fill 1"]), 1);
     assert!(message.contains("the program says result "), "{message}");
     assert!(!message.contains(" { "), "{message}");
+    // Both name the stream that is empty, and where.
+    let text = std::fs::read_to_string(filetest("matmul-int8")).unwrap().replace("@317 drain", "@316 drain");
+    std::fs::write(&wrong, text).unwrap();
+    let output = folder.lockstep().arg("verify").arg(&wrong).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.contains("operand 0: nothing is on w0 at register 19"), "{lines}");
 }
 
 #[test]

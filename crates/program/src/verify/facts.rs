@@ -1,7 +1,7 @@
 //! What a block does: its issues, and their accesses sorted into kinds of places.
 
 use std::collections::BTreeMap;
-
+use std::fmt;
 use lockstep_machine::access::{Access, Effect, Place, accesses};
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::legal;
@@ -41,6 +41,16 @@ impl Point {
 
     pub(crate) fn same_diagonal(self, other: Self) -> bool {
         self.0 >> 8 == other.0 >> 8
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stream, along) = (self.0 >> 58 & 31, self.0 & 255);
+        match self.0 >> 63 {
+            0 => write!(f, "w{stream} at register {}", 255 - along),
+            _ => write!(f, "e{stream} at register {along}"),
+        }
     }
 }
 

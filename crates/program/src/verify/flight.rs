@@ -59,7 +59,7 @@ fn streams(facts: &mut Facts, passing: Passing, report: &mut Report) {
             && !(before.under.is_some() && write.under.is_some())
         {
             report.add(|| {
-                let message = "two values enter one stream at one register in one cycle".to_owned();
+                let message = format!("two values enter {} in one cycle", write.point);
                 let kind = ViolationKind::StreamClash;
                 let mut violation = facts.violation(kind, facts.site, write.cycle, write.issue, message);
                 violation.other = Some(facts.other(before.issue));
@@ -79,7 +79,8 @@ fn streams(facts: &mut Facts, passing: Passing, report: &mut Report) {
             Producer::Issue(before.issue, before.result)
         } else {
             report.add(|| {
-                let message = format!("operand {}: no value is there", facts.ordinal(read.issue, read.operand));
+                let operand = facts.ordinal(read.issue, read.operand);
+                let message = format!("operand {operand}: nothing is on {}", read.point);
                 facts.violation(ViolationKind::EmptyRead, facts.site, read.cycle, read.issue, message)
             });
             Producer::Unknown
