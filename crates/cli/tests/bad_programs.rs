@@ -252,7 +252,7 @@ fn faults_and_violations_speak_plainly() {
     assert!(message.contains("the program says result "), "{message}");
     assert!(!message.contains(" { "), "{message}");
     // Both name the stream that is empty, and where.
-    let text = std::fs::read_to_string(filetest("matmul-int8")).unwrap().replace("@317 drain", "@316 drain");
+    let text = std::fs::read_to_string(filetest("matmul-int8")).unwrap().replace("@69 mem", "@68 mem");
     std::fs::write(&wrong, text).unwrap();
     let output = folder.lockstep().arg("verify").arg(&wrong).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
