@@ -147,9 +147,10 @@ fn attend_avx512(query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch
     attention::attend(&crate::attention_avx512::Avx512(()), query, cache, scratch, out);
 }
 
-/// Methods whose one plain body is compiled for each instruction set.
+/// Methods whose one plain body is compiled for each instruction set. After `wide` stand the features of the code
+/// that the AVX-512 set takes: AVX2 where longer vectors gain nothing.
 macro_rules! compiled_for_each_set {
-    ($($(#[$doc:meta])* $name:ident = $body:path, ($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $body:path, wide $wide:literal, ($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
         impl Kernels {
             $($(#[$doc])*
             pub fn $name(self, $($arg: $ty),*) $(-> $ret)? {
@@ -158,11 +159,19 @@ macro_rules! compiled_for_each_set {
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body($($arg),*)
                 }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = $wide)]
+                fn wide($($arg: $ty),*) $(-> $ret)? {
+                    $body($($arg),*)
+                }
                 match self.0 {
                     Level::Scalar => $body($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: this level is made only where AVX2 was detected.
-                    Level::Avx2 | Level::Avx512 => unsafe { avx2($($arg),*) },
+                    Level::Avx2 => unsafe { avx2($($arg),*) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: this level is made only where AVX2 and all that stands after `wide` was detected.
+                    Level::Avx512 => unsafe { wide($($arg),*) },
                 }
             })*
         }
@@ -171,23 +180,23 @@ macro_rules! compiled_for_each_set {
 
 compiled_for_each_set! {
     /// Quantises one row of whole groups for a matmul; returns E.
-    quantize = activations::quantize, (x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault>;
+    quantize = activations::quantize, wide "avx2",
+        (x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault>;
     /// Quantises one vector block of `bits` bits; returns the exponent of its unit.
-    quantize_block = vectors::quantize_block, (x: &[f32], bits: u32, codes: &mut [i16]) -> Result<i8, ValueFault>;
+    quantize_block = vectors::quantize_block, wide "avx2",
+        (x: &[f32], bits: u32, codes: &mut [i16]) -> Result<i8, ValueFault>;
     /// `1 / rms` of one vector.
-    reciprocal_rms = vectors::reciprocal_rms, (x: &[f32], eps: f32) -> Result<f32, ValueFault>;
+    reciprocal_rms = vectors::reciprocal_rms, wide "avx2", (x: &[f32], eps: f32) -> Result<f32, ValueFault>;
     /// The norm's last step: `x = x * weight * r`.
-    scale_norm = vectors::scale_norm, (x: &mut [f32], weight: &[f32], r: f32);
-    /// Adds exact products, shifted left, to exact sums; as many as the shorter of both has.
-    add_shifted = crate::dense::add_shifted, (products: &[i32], shift: u32, sums: &mut [i64]);
+    scale_norm = vectors::scale_norm, wide "avx2", (x: &mut [f32], weight: &[f32], r: f32);
     /// `out = x + y`.
-    add = vectors::add, (x: &[f32], y: &[f32], out: &mut [f32]);
+    add = vectors::add, wide "avx2", (x: &[f32], y: &[f32], out: &mut [f32]);
     /// `out = x * y`.
-    mul = vectors::mul, (x: &[f32], y: &[f32], out: &mut [f32]);
+    mul = vectors::mul, wide "avx2", (x: &[f32], y: &[f32], out: &mut [f32]);
     /// `out = silu(x)`.
-    silu = vectors::silu_all, (x: &[f32], out: &mut [f32]);
+    silu = vectors::silu_all, wide "avx512f,avx512bw,avx512dq,avx512vl", (x: &[f32], out: &mut [f32]);
     /// `out = gelu(x)`.
-    gelu = vectors::gelu_all, (x: &[f32], out: &mut [f32]);
+    gelu = vectors::gelu_all, wide "avx512f,avx512bw,avx512dq,avx512vl", (x: &[f32], out: &mut [f32]);
     /// `out = soft_cap(x)`.
-    soft_cap = vectors::soft_cap_all, (x: &[f32], cap: f32, out: &mut [f32]);
+    soft_cap = vectors::soft_cap_all, wide "avx512f,avx512bw,avx512dq,avx512vl", (x: &[f32], cap: f32, out: &mut [f32]);
 }

@@ -14,7 +14,7 @@ use crate::memory::{Bank, Memory};
 use crate::plane::{Drained, Plane};
 use crate::slots::Slots;
 use crate::switch;
-use crate::value::{Bytes, LANES, ValueError};
+use crate::value::{self, Bytes, LANES, ValueError};
 use crate::vector::Vectors;
 
 /// Why an instruction cannot go on.
@@ -46,34 +46,50 @@ pub(crate) struct Chip {
     pub(crate) vectors: Vectors,
     planes: Vec<Plane>,
     lanes: usize,
-    /// Of every vector written to memory, in order.
-    pub(crate) digest: blake3::Hasher,
-    kernels: Kernels,
-    rows: usize,
+    digest: Digest,
+}
+
+/// The hash of every vector written to memory, in order. Bytes are hashed many at a time, which is quicker.
+#[derive(Default)]
+struct Digest {
+    hasher: blake3::Hasher,
+    waiting: Vec<u8>,
+}
+
+impl Digest {
+    fn update(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= 1 << 16 {
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+        }
+    }
 }
 
 impl Chip {
     pub(crate) fn new(spec: &MachineSpec, kernels: Kernels) -> Self {
-        let mut chip = Self {
+        let lanes = spec.lanes() as usize;
+        let plane = |_| Plane::new(lanes, spec.mxm.accumulator_rows as usize, kernels);
+        Self {
             memory: Memory::new(spec),
             slots: Slots::default(),
             vectors: Vectors::new(spec),
-            planes: Vec::new(),
-            lanes: spec.lanes() as usize,
-            digest: blake3::Hasher::new(),
-            kernels,
-            rows: spec.mxm.accumulator_rows as usize,
-        };
-        chip.reset(spec);
-        chip
+            planes: (0..spec.planes()).map(plane).collect(),
+            lanes,
+            digest: Digest::default(),
+        }
     }
 
     /// Forgets everything but memory, as between entries.
     pub(crate) fn reset(&mut self, spec: &MachineSpec) {
-        let plane = |_| Plane::new(self.lanes, self.rows, self.kernels);
-        self.planes = (0..spec.planes()).map(plane).collect();
+        self.planes.iter_mut().for_each(Plane::reset);
         self.vectors = Vectors::new(spec);
-        self.digest.reset();
+        self.digest = Digest::default();
+    }
+
+    /// The hash of every vector written to memory since the reset, in order.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        *self.digest.hasher.clone().update(&self.digest.waiting).finalize().as_bytes()
     }
 
     /// Runs one instruction of a tape.
@@ -300,21 +316,34 @@ fn drain(
     slots: &mut Slots,
     results: &[u32],
 ) -> Result<(), ValueError> {
-    let mut numbers = [0_i64; LANES];
-    for (lane, number) in numbers[..lanes].iter_mut().enumerate() {
-        *number = match (format, sums) {
-            (Format::F32, sums) => sums.float(lane).to_bits().into(),
-            (_, Drained::Half(_)) => return Err(ValueError::range("a sum of fp16 products drains as f32".to_owned())),
-            (Format::I32, Drained::Integers(sums)) => {
-                i32::try_from(sums[lane]).map_err(|_| ValueError::overflow("the i32 result", lane))?.into()
+    let mut numbers = [0_i32; LANES];
+    match (format, sums) {
+        (Format::F32, sums) => {
+            for (lane, number) in numbers[..lanes].iter_mut().enumerate() {
+                *number = sums.float(lane).to_bits() as i32;
             }
-            (_, Drained::Integers(sums)) => sums[lane],
-        };
+        }
+        (_, Drained::Half(_)) => return Err(ValueError::range("a sum of fp16 products drains as f32".to_owned())),
+        (Format::I32, Drained::Integers(sums)) => {
+            // Two passes without branches are quicker than one that may end early.
+            numbers.iter_mut().zip(*sums).take(lanes).for_each(|(number, sum)| *number = *sum as i32);
+            let differs = |(number, sum): (&i32, &i64)| i64::from(*number) != *sum;
+            if numbers.iter().zip(*sums).take(lanes).fold(false, |any, pair| any | differs(pair)) {
+                let lane = numbers.iter().zip(*sums).position(differs).unwrap_or_default();
+                return Err(ValueError::overflow("the i32 result", lane));
+            }
+        }
+        (_, Drained::Integers(_)) => {}
     }
     for (plane, slot) in results[..usize::from(format.streams())].iter().enumerate() {
-        if *slot != NO_SLOT {
-            crate::value::plane_wide(&numbers, plane, &mut slots.bytes[*slot as usize]);
-            slots.driven[*slot as usize] = 0;
+        if *slot == NO_SLOT {
+            continue;
+        }
+        let out = &mut slots.bytes[*slot as usize];
+        slots.driven[*slot as usize] = 0;
+        match (format, sums) {
+            (Format::I64, Drained::Integers(sums)) => value::plane_wide(sums, plane, out),
+            _ => value::plane(&numbers, plane, out),
         }
     }
     Ok(())

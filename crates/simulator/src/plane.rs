@@ -6,7 +6,7 @@
 use lockstep_arith::matrix::{Format as WeightFormat, GROUP};
 use lockstep_kernels::Kernels;
 use lockstep_kernels::activations::{Activations, GroupScale};
-use lockstep_kernels::dense::{DenseMatrix, dense_index};
+use lockstep_kernels::dense::{DENSE_ROWS, DenseMatrix, dense_index};
 use lockstep_kernels::packed::{BLOCK_ROWS, PackedLayout, PackedMatrix, pack_with};
 use lockstep_machine::inst::operand::{Half, TileKind};
 
@@ -102,7 +102,22 @@ impl Plane {
         }
     }
 
-    /// Takes vectors of a tile of bytes, each one output (by row) or one input.
+    /// Forgets everything. Sums stay: a row's first activation clears them, and none is drained before.
+    pub(crate) fn reset(&mut self) {
+        self.clear_buffer();
+        self.array = Array::Empty;
+        self.batches.iter_mut().for_each(Batch::clear);
+        self.rows.fill(Row::default());
+    }
+
+    fn clear_buffer(&mut self) {
+        self.buffer.codes.fill(0);
+        self.buffer.numbers.fill(0);
+        self.buffer.scales.clear();
+        self.buffer.offsets = None;
+    }
+
+    /// Takes a vector of a tile of bytes: one output (by row) or one input.
     pub(crate) fn load(&mut self, by_row: bool, vector: usize, bytes: &Bytes) {
         let lanes = self.lanes;
         self.buffer.codes.resize(lanes * lanes, 0);
@@ -157,10 +172,7 @@ impl Plane {
             TileKind::Fp16 => self.half_array()?,
             TileKind::Wide12 | TileKind::Wide25 => self.dense_numbers(kind),
         };
-        self.buffer.codes.fill(0);
-        self.buffer.numbers.fill(0);
-        self.buffer.scales.clear();
-        self.buffer.offsets = None;
+        self.clear_buffer();
         Ok(())
     }
 
@@ -251,19 +263,24 @@ impl Plane {
         packed
     }
 
+    /// The buffer's INT8 tile as the kernels have it, in the old array's memory.
     fn dense_bytes(&mut self) -> Array {
         let lanes = self.lanes;
         self.buffer.codes.resize(lanes * lanes, 0);
-        let pairs = lanes / 2;
-        let mut numbers = Vec::with_capacity(lanes * lanes);
-        for rows in self.buffer.codes.chunks(8 * lanes) {
-            for pair in 0..pairs {
-                for row in rows.chunks(lanes) {
-                    numbers.extend([i16::from(row[2 * pair] as i8), i16::from(row[2 * pair + 1] as i8)]);
+        let mut numbers = match std::mem::replace(&mut self.array, Array::Empty) {
+            Array::Dense { kind: TileKind::Int8, numbers, .. } => numbers,
+            _ => vec![0; lanes * lanes],
+        };
+        // Blocks of outputs, pair by pair of inputs: see `dense_index`.
+        let blocks = self.buffer.codes.chunks_exact(DENSE_ROWS * lanes);
+        for (codes, numbers) in blocks.zip(numbers.chunks_exact_mut(DENSE_ROWS * lanes)) {
+            for (row, codes) in codes.chunks_exact(lanes).enumerate() {
+                for (to, two) in numbers[2 * row..].chunks_mut(2 * DENSE_ROWS).zip(codes.chunks_exact(2)) {
+                    (to[0], to[1]) = (i16::from(two[0] as i8), i16::from(two[1] as i8));
                 }
             }
         }
-        Array::Dense { kind: TileKind::Int8, pairs, numbers, largest: 128 }
+        Array::Dense { kind: TileKind::Int8, pairs: lanes / 2, numbers, largest: 128 }
     }
 
     fn dense_numbers(&mut self, kind: TileKind) -> Array {
@@ -369,22 +386,21 @@ impl Plane {
     ) -> Result<(), ValueError> {
         let lanes = self.lanes;
         let inputs = if half == Half::High { lanes / 2..lanes } else { 0..lanes / 2 };
-        let batch = &mut self.batches[0];
-        let mut take = |shift: u32, number: &mut dyn FnMut(usize) -> i16| {
-            let range = if kind == TileKind::Int8 { 0..lanes } else { inputs.clone() };
-            batch.numbers.extend(range.map(number));
-            batch.rows.push((row as u16, shift));
-        };
+        let Batch { numbers, rows, .. } = &mut self.batches[0];
         match (kind, a) {
-            (TileKind::Int8, [a]) => take(0, &mut |lane| i16::from(a[lane] as i8)),
+            (TileKind::Int8, [a]) => {
+                numbers.extend(a[..lanes].iter().map(|byte| i16::from(*byte as i8)));
+                rows.push((row as u16, 0));
+            }
             (TileKind::Wide12, [low, high]) => {
                 let number = |lane: usize| i16::from_le_bytes([low[lane], high[lane]]);
                 if let Some(lane) = inputs.clone().find(|lane| i32::from(number(*lane)).abs() > TWELVE_BITS) {
                     return Err(ValueError::range(format!("{} in lane {lane} has more than 12 bits", number(lane))));
                 }
                 // Two parts of 6 bits, so that sums over 160 inputs of 16 bits fit an i32.
-                take(6, &mut |lane| number(lane) >> 6);
-                take(0, &mut |lane| number(lane) & 63);
+                numbers.extend(inputs.clone().map(|lane| number(lane) >> 6));
+                numbers.extend(inputs.map(|lane| number(lane) & 63));
+                rows.extend([(row as u16, 6), (row as u16, 0)]);
             }
             (TileKind::Wide25, [b0, b1, b2, b3]) => {
                 let number = |lane: usize| i32::from_le_bytes([b0[lane], b1[lane], b2[lane], b3[lane]]);
@@ -394,8 +410,9 @@ impl Plane {
                 if largest > TWELVE_BITS {
                     return Err(ValueError::range(format!("a value of {largest} has more than 12 bits")));
                 }
-                take(12, &mut |lane| (number(lane) >> 12) as i16);
-                take(0, &mut |lane| (number(lane) & 4095) as i16);
+                numbers.extend(inputs.clone().map(|lane| (number(lane) >> 12) as i16));
+                numbers.extend(inputs.map(|lane| (number(lane) & 4095) as i16));
+                rows.extend([(row as u16, 12), (row as u16, 0)]);
             }
             _ => return Ok(()),
         }
@@ -445,8 +462,7 @@ impl Plane {
                 self.products.resize(batch.rows.len() * self.lanes, 0);
                 self.kernels.dense(&matrix, &batch.numbers, &mut self.products);
                 for ((row, shift), products) in batch.rows.iter().zip(self.products.chunks_exact(self.lanes)) {
-                    let sums = &mut self.sums[*row as usize];
-                    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += i64::from(*product) << shift);
+                    self.kernels.add_shifted(products, *shift, &mut self.sums[*row as usize]);
                 }
                 batch.finish(&mut self.rows);
             }
@@ -469,6 +485,10 @@ impl Plane {
 impl Batch {
     fn finish(&mut self, rows: &mut [Row]) {
         self.rows.iter().for_each(|(row, _)| rows[*row as usize].pending = false);
+        self.clear();
+    }
+
+    fn clear(&mut self) {
         self.rows.clear();
         self.codes.clear();
         self.scales.clear();

@@ -61,6 +61,7 @@ fn matrix(random: &mut Random, format: Format) -> BlockMatrix {
 
 fn load(plane: &mut Plane, matrix: &BlockMatrix, by_row: bool) -> TileKind {
     let lb8 = matrix.format == Format::Lb8;
+    let kind = if lb8 { TileKind::Lb8 } else { TileKind::Lb4 };
     let code = |row: usize, k: usize| {
         let code = |k: usize| matrix.codes[row * matrix.cols + k] as u8;
         if lb8 { code(k) } else { code(k) | code(LANES + k) << 4 }
@@ -88,7 +89,7 @@ fn load(plane: &mut Plane, matrix: &BlockMatrix, by_row: bool) -> TileKind {
         bytes.iter_mut().zip(codebook).for_each(|(byte, code)| *byte = code as u8);
         plane.set_codebook(&bytes);
     }
-    if lb8 { TileKind::Lb8 } else { TileKind::Lb4 }
+    kind
 }
 
 #[test]

@@ -300,7 +300,7 @@ impl<'a> Simulator<'a> {
         let mut digest = blake3::Hasher::new();
         self.linked.hash_schedule(entry, &mut digest);
         self.chips.iter().for_each(|chip| {
-            digest.update(chip.digest.finalize().as_bytes());
+            digest.update(&chip.digest());
         });
         Ok(self.linked.report(entry, *digest.finalize().as_bytes(), run_time, corrected(&self.chips) - before))
     }
