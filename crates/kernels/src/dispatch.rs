@@ -189,6 +189,8 @@ compiled_for_each_set! {
     reciprocal_rms = vectors::reciprocal_rms, wide "avx2", (x: &[f32], eps: f32) -> Result<f32, ValueFault>;
     /// The norm's last step: `x = x * weight * r`.
     scale_norm = vectors::scale_norm, wide "avx2", (x: &mut [f32], weight: &[f32], r: f32);
+    /// Adds exact products, shifted left, to exact sums; as many as the shorter of both has.
+    add_shifted = crate::dense::add_shifted, wide "avx2", (products: &[i32], shift: u32, sums: &mut [i64]);
     /// `out = x + y`.
     add = vectors::add, wide "avx2", (x: &[f32], y: &[f32], out: &mut [f32]);
     /// `out = x * y`.
