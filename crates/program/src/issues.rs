@@ -2,6 +2,7 @@
 
 use lockstep_machine::access::Repeated;
 use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::field::{Stride, Uint};
 use lockstep_machine::inst::{DecodeError, Inst};
 use lockstep_machine::spec::MachineSpec;
 
@@ -70,8 +71,11 @@ struct Walk<'a> {
 /// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
 pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
     let barrier_end = notify_cycle(block, spec)?.map(|cycle| cycle + u64::from(spec.time.barrier_cycles));
-    let repeated = |bytes: &[u8; 16]| match Inst::decode(*bytes) {
-        Ok(Inst::Repeat { count, .. }) => count.get() as usize,
+    // Only a repetition is decoded here, for its count: room is made for all issues at once.
+    let none = Uint::default();
+    let opcode = Inst::Repeat { count: none, every: none, word_stride: Stride(0), row_stride: Stride(0) }.encode()[0];
+    let repeated = |bytes: &[u8; 16]| match (bytes[0] == opcode).then(|| Inst::decode(*bytes)) {
+        Some(Ok(Inst::Repeat { count, .. })) => count.get() as usize,
         _ => 1,
     };
     let insts = block.queues.iter().flat_map(|text| &text.insts);

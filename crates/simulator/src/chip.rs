@@ -9,11 +9,12 @@ use lockstep_machine::spec::MachineSpec;
 use lockstep_program::program::BASES;
 
 use crate::fault::FaultKind;
-use crate::link::{LinkedBlock, NO_SLOT, Op, Part};
+use crate::link::LinkedBlock;
 use crate::memory::{Bank, Memory};
 use crate::plane::{Drained, Plane};
 use crate::slots::Slots;
 use crate::switch;
+use crate::tape::{NO_SLOT, Op, Part};
 use crate::value::{self, Bytes, LANES, ValueError};
 use crate::vector::Vectors;
 

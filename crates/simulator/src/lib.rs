@@ -26,6 +26,7 @@ mod simulator;
 mod slots;
 mod supply;
 mod switch;
+mod tape;
 mod trace;
 mod value;
 mod vector;

@@ -5,9 +5,9 @@ use lockstep_machine::inst::operand::{AluOp, Destination, Format, ReduceOp, Sour
 use lockstep_machine::spec::MachineSpec;
 
 use crate::alu;
-use crate::link::NO_SLOT;
 use crate::reduce::Reducer;
 use crate::slots::Slots;
+use crate::tape::NO_SLOT;
 use crate::value::{self, Bytes, LANES, Lanes, ValueError, WideLanes, join, join_wide, round_i64};
 
 /// Operands and results while an instruction runs, and what reducers hold.
