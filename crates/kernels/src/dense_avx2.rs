@@ -6,13 +6,13 @@ use std::arch::x86_64::*;
 /// Tokens that one pass over two blocks serves.
 const TOKENS: usize = 4;
 
-/// `out = matrix * x`; the caller has checked the shapes.
+/// `out = matrix * x` for the outputs from block `first` on; the caller has checked the shapes.
 #[target_feature(enable = "avx2")]
-pub(crate) fn multiply(matrix: &DenseMatrix<'_>, x: &[i16], out: &mut [i32]) {
+pub(crate) fn multiply_from(matrix: &DenseMatrix<'_>, first: usize, x: &[i16], out: &mut [i32]) {
     let (pairs, rows) = (matrix.pairs, matrix.rows);
     let tokens = out.len() / rows.max(1);
     let blocks = rows / DENSE_ROWS;
-    for block in (0..blocks).step_by(2) {
+    for block in (first..blocks).step_by(2) {
         let two = block + 1 < blocks;
         let mut token = 0;
         while token < tokens {

@@ -117,7 +117,10 @@ impl Kernels {
             Level::Scalar => dense::multiply(matrix, x, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this level is made only where AVX2 was detected.
-            Level::Avx2 | Level::Avx512 => unsafe { crate::dense_avx2::multiply(matrix, x, out) },
+            Level::Avx2 => unsafe { crate::dense_avx2::multiply_from(matrix, 0, x, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX-512 with VNNI was detected.
+            Level::Avx512 => unsafe { crate::dense_avx512::multiply(matrix, x, out) },
         }
     }
 

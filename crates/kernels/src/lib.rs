@@ -14,6 +14,8 @@ mod attention_avx512;
 pub mod dense;
 #[cfg(target_arch = "x86_64")]
 mod dense_avx2;
+#[cfg(target_arch = "x86_64")]
+mod dense_avx512;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod matmul_avx2;

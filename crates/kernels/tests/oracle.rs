@@ -284,7 +284,7 @@ fn extreme_integers_and_every_number_of_tokens() {
 fn dense_products_are_exact() {
     use lockstep_kernels::dense::{DenseMatrix, dense_index};
     let mut random = Random(5);
-    for (rows, pairs, tokens) in [(8, 1, 1), (24, 7, 3), (320, 160, 9)] {
+    for (rows, pairs, tokens) in [(8, 1, 1), (24, 7, 3), (40, 9, 15), (320, 160, 9)] {
         let numbers: Vec<i16> = (0..rows * pairs * 2).map(|_| random.next() as i8 as i16).collect();
         let mut x: Vec<i16> = (0..tokens * pairs * 2).map(|_| random.next() as i8 as i16).collect();
         x[0] = -128;
