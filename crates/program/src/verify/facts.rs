@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+
 use lockstep_machine::access::{Access, Effect, Place, accesses};
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::legal;
