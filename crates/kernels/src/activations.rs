@@ -35,7 +35,7 @@ impl GroupScale {
 
     /// The same from the sums of each quad element.
     #[inline(always)]
-    fn from_sums(sums: [i32; 4], scale: i32) -> Self {
+    pub(crate) fn from_sums(sums: [i32; 4], scale: i32) -> Self {
         let (low, high) = (sums[0] + sums[1], sums[2] + sums[3]);
         let sum = low + high;
         Self { start: (-8 * low) & 0xFFFF | (-8 * high) << 16, sum, scale, biased: (sum << 16) - 8 * sum + (1 << 15) }

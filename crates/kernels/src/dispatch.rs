@@ -124,6 +124,19 @@ impl Kernels {
         }
     }
 
+    /// Quantises one row of whole groups for a matmul; returns E.
+    pub fn quantize(self, x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault> {
+        match self.0 {
+            Level::Scalar => activations::quantize(x, codes, scales),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX2 was detected.
+            Level::Avx2 => unsafe { quantize_avx2(x, codes, scales) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is made only where AVX-512 with VNNI was detected.
+            Level::Avx512 => unsafe { crate::activations_avx512::quantize(x, codes, scales) },
+        }
+    }
+
     /// Attention of one query head.
     pub fn attend(self, query: &Query<'_>, cache: &HeadCache<'_>, scratch: &mut Scratch, out: &mut [f32]) {
         match self.0 {
@@ -136,6 +149,12 @@ impl Kernels {
             Level::Avx512 => unsafe { attend_avx512(query, cache, scratch, out) },
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn quantize_avx2(x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault> {
+    activations::quantize(x, codes, scales)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -182,9 +201,6 @@ macro_rules! compiled_for_each_set {
 }
 
 compiled_for_each_set! {
-    /// Quantises one row of whole groups for a matmul; returns E.
-    quantize = activations::quantize, wide "avx2",
-        (x: &[f32], codes: &mut [i8], scales: &mut [GroupScale]) -> Result<i32, ValueFault>;
     /// Quantises one vector block of `bits` bits; returns the exponent of its unit.
     quantize_block = vectors::quantize_block, wide "avx2",
         (x: &[f32], bits: u32, codes: &mut [i16]) -> Result<i8, ValueFault>;
@@ -192,6 +208,8 @@ compiled_for_each_set! {
     reciprocal_rms = vectors::reciprocal_rms, wide "avx2", (x: &[f32], eps: f32) -> Result<f32, ValueFault>;
     /// The norm's last step: `x = x * weight * r`.
     scale_norm = vectors::scale_norm, wide "avx2", (x: &mut [f32], weight: &[f32], r: f32);
+    /// Exact sums of one product each, shifted left; as many as the shorter of both has.
+    set_shifted = crate::dense::set_shifted, wide "avx2", (products: &[i32], shift: u32, sums: &mut [i64]);
     /// Adds exact products, shifted left, to exact sums; as many as the shorter of both has.
     add_shifted = crate::dense::add_shifted, wide "avx2", (products: &[i32], shift: u32, sums: &mut [i64]);
     /// `out = x + y`.

@@ -6,6 +6,8 @@
 #![allow(unsafe_code, clippy::wildcard_imports, clippy::needless_range_loop)]
 
 pub mod activations;
+#[cfg(target_arch = "x86_64")]
+mod activations_avx512;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod attention_avx2;

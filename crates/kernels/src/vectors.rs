@@ -24,13 +24,15 @@ pub(crate) fn reciprocal_rms(x: &[f32], eps: f32) -> Result<f32, ValueFault> {
     let e = (exponent(largest) + 1).max(-40);
     let up = power_of_two(NORM_BITS as i32 - 1 - e);
     let mut sum = 0u64;
-    for x in x.chunks(64) {
-        let mut squares = [0u64; 8];
-        for (at, &v) in x.iter().enumerate() {
+    // Halves of squares, so that sums of 2^16 of them fit 32 bits: vectors of them are twice as long.
+    for x in x.chunks(1 << 16) {
+        let (mut high, mut low) = (0u32, 0u32);
+        for &v in x {
             let code = crate::activations::round_small(v * up).clamp(-32767, 32767);
-            squares[at % 8] += (code * code) as u64;
+            high += (code * code) as u32 >> 16;
+            low += (code * code) as u32 & 0xFFFF;
         }
-        sum += squares.iter().sum::<u64>();
+        sum += (u64::from(high) << 16) + u64::from(low);
     }
     let unit = power_of_two(e - NORM_BITS as i32 + 1);
     let mean_square = (sum as f32 * (1.0 / x.len() as f32)) * (unit * unit);
