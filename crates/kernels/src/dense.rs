@@ -49,3 +49,9 @@ pub(crate) fn multiply(matrix: &DenseMatrix<'_>, x: &[i16], out: &mut [i32]) {
 pub(crate) fn add_shifted(products: &[i32], shift: u32, sums: &mut [i64]) {
     sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += i64::from(*product) << shift);
 }
+
+/// `sums = products * 2^shift`.
+#[inline(always)]
+pub(crate) fn set_shifted(products: &[i32], shift: u32, sums: &mut [i64]) {
+    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum = i64::from(*product) << shift);
+}

@@ -58,7 +58,7 @@ pub enum TextError {
     },
 }
 
-/// Instructions of one queue with their cycles, before repetitions are unrolled: what [`run_text`] calls back with.
+/// Instructions of one queue with their cycles, before repetitions are unrolled.
 struct Walk<'a> {
     text: &'a QueueText,
     barrier_end: Option<u64>,

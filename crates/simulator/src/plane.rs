@@ -26,6 +26,9 @@ const ACTIVATIONS_MAX: u32 = 1 << 16;
 struct Buffer {
     /// `[output][lane]`: codes of one byte.
     codes: Vec<u8>,
+    /// Outputs whose codes were loaded whole since the last install; the codes of others may be old.
+    fresh: [bool; LANES],
+    stale: bool,
     /// `[output][input]`: numbers of two bytes, `lanes / 2` inputs; made when first used.
     numbers: Vec<i16>,
     scales: Vec<Bytes>,
@@ -67,6 +70,8 @@ struct Batch {
 #[derive(Clone, Copy, Default)]
 struct Row {
     pending: bool,
+    /// Nothing was added yet: what the row holds does not count.
+    empty: bool,
     half: bool,
     activations: u32,
 }
@@ -90,7 +95,14 @@ impl Plane {
         Self {
             lanes,
             kernels,
-            buffer: Buffer { codes: Vec::new(), numbers: Vec::new(), scales: Vec::new(), offsets: None },
+            buffer: Buffer {
+                codes: Vec::new(),
+                fresh: [false; LANES],
+                stale: false,
+                numbers: Vec::new(),
+                scales: Vec::new(),
+                offsets: None,
+            },
             codebook: [0; 16],
             array: Array::Empty,
             batches: [Batch::default(), Batch::default()],
@@ -111,7 +123,8 @@ impl Plane {
     }
 
     fn clear_buffer(&mut self) {
-        self.buffer.codes.fill(0);
+        self.buffer.fresh.fill(false);
+        self.buffer.stale = true;
         self.buffer.numbers.fill(0);
         self.buffer.scales.clear();
         self.buffer.offsets = None;
@@ -122,10 +135,25 @@ impl Plane {
         let lanes = self.lanes;
         self.buffer.codes.resize(lanes * lanes, 0);
         if by_row {
+            self.buffer.fresh[vector] = true;
             self.buffer.codes[vector * lanes..][..lanes].copy_from_slice(&bytes[..lanes]);
         } else {
+            self.empty_the_rest();
             for (output, byte) in bytes[..lanes].iter().enumerate() {
                 self.buffer.codes[output * lanes + vector] = *byte;
+            }
+        }
+    }
+
+    /// What was not loaded since the last install counts as 0: old codes go, where nothing has replaced them.
+    fn empty_the_rest(&mut self) {
+        self.buffer.codes.resize(self.lanes * self.lanes, 0);
+        if !std::mem::take(&mut self.buffer.stale) {
+            return;
+        }
+        for (codes, fresh) in self.buffer.codes.chunks_exact_mut(self.lanes).zip(self.buffer.fresh) {
+            if !fresh {
+                codes.fill(0);
             }
         }
     }
@@ -178,7 +206,7 @@ impl Plane {
 
     fn block(&mut self, kind: TileKind) -> Result<Array, ValueError> {
         let lanes = self.lanes;
-        self.buffer.codes.resize(lanes * lanes, 0);
+        self.empty_the_rest();
         let offsets = self.buffer.offsets.unwrap_or(false);
         let groups = lanes.div_ceil(GROUP);
         self.buffer
@@ -266,7 +294,7 @@ impl Plane {
     /// The buffer's INT8 tile as the kernels have it, in the old array's memory.
     fn dense_bytes(&mut self) -> Array {
         let lanes = self.lanes;
-        self.buffer.codes.resize(lanes * lanes, 0);
+        self.empty_the_rest();
         let mut numbers = match std::mem::replace(&mut self.array, Array::Empty) {
             Array::Dense { kind: TileKind::Int8, numbers, .. } => numbers,
             _ => vec![0; lanes * lanes],
@@ -351,8 +379,7 @@ impl Plane {
         if self.rows[row].pending {
             self.flush();
         }
-        self.rows[row] = Row::default();
-        self.sums[row] = [0; LANES];
+        self.rows[row] = Row { empty: true, ..Row::default() };
         self.half_sums[row] = None;
     }
 
@@ -448,6 +475,11 @@ impl Plane {
                     if let Some(matrix) = PackedMatrix::new(*layout, bytes).filter(|_| tokens > 0) {
                         kernels.integers(&matrix, &x, 0..layout.blocks(), &mut self.integers);
                     }
+                    for (row, _) in &batch.rows {
+                        if std::mem::take(&mut self.rows[*row as usize].empty) {
+                            self.sums[*row as usize].fill(0);
+                        }
+                    }
                     for (at, integers) in self.integers.chunks_exact(BLOCK_ROWS).enumerate() {
                         let (block, token) = (at / tokens, at % tokens);
                         let sums = &mut self.sums[batch.rows[token].0 as usize][block * BLOCK_ROWS..][..BLOCK_ROWS];
@@ -462,7 +494,12 @@ impl Plane {
                 self.products.resize(batch.rows.len() * self.lanes, 0);
                 self.kernels.dense(&matrix, &batch.numbers, &mut self.products);
                 for ((row, shift), products) in batch.rows.iter().zip(self.products.chunks_exact(self.lanes)) {
-                    self.kernels.add_shifted(products, *shift, &mut self.sums[*row as usize]);
+                    let sums = &mut self.sums[*row as usize];
+                    if std::mem::take(&mut self.rows[*row as usize].empty) {
+                        self.kernels.set_shifted(products, *shift, sums);
+                    } else {
+                        self.kernels.add_shifted(products, *shift, sums);
+                    }
                 }
                 batch.finish(&mut self.rows);
             }
