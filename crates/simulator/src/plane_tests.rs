@@ -230,3 +230,21 @@ fn values_outside_their_range_are_faults() {
     let kind = load(&mut plane, &large, true);
     assert!(plane.install(kind).unwrap_err().message.contains("too large"));
 }
+
+#[test]
+fn what_a_later_tile_does_not_load_is_zero() {
+    let ones = [1; LANES];
+    for column in [false, true] {
+        let mut plane = Plane::new(LANES, 2, Kernels::detect());
+        (0..LANES).for_each(|vector| plane.load(true, vector, &ones));
+        plane.install(TileKind::Int8).unwrap();
+        plane.load(true, 5, &ones);
+        if column {
+            plane.load(false, 7, &ones);
+        }
+        plane.install(TileKind::Int8).unwrap();
+        plane.activate(Half::Low, 0, true, &[&ones], &[]).unwrap();
+        let expected = |n: usize| if n == 5 { LANES as i64 } else { i64::from(column) };
+        assert_eq!(integers(&mut plane, 0), (0..LANES).map(expected).collect::<Vec<_>>());
+    }
+}
