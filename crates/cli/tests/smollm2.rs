@@ -54,10 +54,13 @@ fn every_way_of_running_gives_one_digest() {
         &["--threads", "2", "--prefill-chunk", "512"],
         &["--threads", "2", "--batch", "8"],
         &["--threads", "2", "--speculate", "off"],
-        &["--threads", "2", "--kernels", "scalar"],
         &["--threads", "3", "--prefill-chunk", "7", "--batch", "8", "--speculate", "off"],
     ] {
         assert_eq!(digest(&mut lockstep(), "64", more), want, "{more:?}");
+    }
+    for kernels in lockstep_kernels::Kernels::all() {
+        let more = ["--kernels", kernels.name(), "--prefill-chunk", "9"];
+        assert_eq!(digest(&mut lockstep(), "64", &more), want, "{more:?}");
     }
 }
 
