@@ -166,18 +166,18 @@ impl Chip {
                 let (first, streams) = (first.get() as usize, streams.get() as usize);
                 if kind.takes_pair() {
                     for vector in 0..streams / 2 {
-                        plane.load_pair(by_row, half, first + vector, bytes(2 * vector), bytes(2 * vector + 1));
+                        plane.buffer.load_pair(by_row, half, first + vector, bytes(2 * vector), bytes(2 * vector + 1));
                     }
                 } else {
-                    (0..streams).for_each(|vector| plane.load(by_row, first + vector, bytes(vector)));
+                    (0..streams).for_each(|vector| plane.buffer.load(by_row, first + vector, bytes(vector)));
                 }
             }
             Inst::Scale { offsets, first, streams, .. } => {
                 for vector in 0..streams.get() as usize {
-                    plane.load_scale(offsets, first.get() as usize + vector, bytes(vector))?;
+                    plane.buffer.load_scale(offsets, first.get() as usize + vector, bytes(vector))?;
                 }
             }
-            Inst::Codebook { .. } => plane.set_codebook(bytes(0)),
+            Inst::Codebook { .. } => plane.buffer.set_codebook(bytes(0)),
             Inst::Install { kind } => plane.install(kind)?,
             _ => {}
         }

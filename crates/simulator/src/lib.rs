@@ -27,6 +27,7 @@ mod slots;
 mod supply;
 mod switch;
 mod tape;
+mod tile;
 mod trace;
 mod value;
 mod vector;
