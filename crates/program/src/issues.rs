@@ -2,8 +2,8 @@
 
 use lockstep_machine::access::Repeated;
 use lockstep_machine::geometry::Queue;
-use lockstep_machine::inst::field::{Stride, Uint};
-use lockstep_machine::inst::{DecodeError, Inst};
+use lockstep_machine::inst::field::Stride;
+use lockstep_machine::inst::{DecodeError, INST_BYTES, Inst};
 use lockstep_machine::spec::MachineSpec;
 
 use crate::program::{Block, IssueId, QueueText};
@@ -58,105 +58,170 @@ pub enum TextError {
     },
 }
 
-/// Instructions of one queue with their cycles, before repetitions are unrolled.
-struct Walk<'a> {
-    text: &'a QueueText,
-    barrier_end: Option<u64>,
-    barrier_cycles: u64,
+/// An instruction with its repetitions.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    start: u64,
+    queue: Queue,
+    inst: Inst,
+    /// Its place in its queue's text.
+    place: u32,
+    /// Further issues, each so many cycles after the one before.
+    count: u16,
+    every: u16,
+    word_stride: Stride,
+    row_stride: Stride,
+}
+
+/// One issue of a run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    cycle: u64,
+    run: u32,
+    issue: u32,
 }
 
 /// All issues of a block's units, sorted by cycle, then by queue. Control instructions issue nothing, but for `ifetch`,
-/// which reads a stream.
-///
-/// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
-pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
-    let barrier_end = notify_cycle(block, spec)?.map(|cycle| cycle + u64::from(spec.time.barrier_cycles));
-    // Only a repetition is decoded here, for its count: room is made for all issues at once.
-    let none = Uint::default();
-    let opcode = Inst::Repeat { count: none, every: none, word_stride: Stride(0), row_stride: Stride(0) }.encode()[0];
-    let repeated = |bytes: &[u8; 16]| match (bytes[0] == opcode).then(|| Inst::decode(*bytes)) {
-        Some(Ok(Inst::Repeat { count, .. })) => count.get() as usize,
-        _ => 1,
-    };
-    let insts = block.queues.iter().flat_map(|text| &text.insts);
-    let mut issues = Vec::with_capacity(insts.map(repeated).fold(0, usize::saturating_add).min(limit).min(1 << 20));
-    for text in &block.queues {
-        let walk = Walk { text, barrier_end, barrier_cycles: spec.time.barrier_cycles.into() };
-        if !walk.run(limit, &mut issues)? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(by_cycle(issues)))
+/// which reads a stream. An issue takes few bytes: it is told when it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Issues {
+    runs: Vec<Run>,
+    steps: Vec<Step>,
 }
 
-/// Sorts by cycle. Within a queue issues are in order already; equal cycles keep the block's order of queues.
-fn by_cycle(mut issues: Vec<Issue>) -> Vec<Issue> {
-    let last = issues.iter().map(|issue| issue.cycle).max().unwrap_or(0);
-    if last > 4 * issues.len() as u64 {
-        issues.sort_by_key(|issue| issue.cycle);
-        return issues;
+impl Issues {
+    /// The cost is that of the unrolled repetitions: at most `limit` issues, `None` in `Ok` where there are more.
+    pub fn of(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Self>, TextError> {
+        let barrier_cycles = spec.time.barrier_cycles.into();
+        let barrier_end = notify_cycle(block, spec)?.map(|cycle| cycle + barrier_cycles);
+        let mut runs = Vec::with_capacity(block.queues.iter().map(|text| text.insts.len()).sum());
+        let mut total = 0;
+        for text in &block.queues {
+            let walk = Walk { queue: text.queue, insts: &text.insts, barrier_end, barrier_cycles, limit };
+            walk.run(&mut runs, &mut total)?;
+            if total > limit {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self { steps: by_cycle(&runs, total), runs }))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The cycle of an issue.
+    pub fn cycle(&self, index: usize) -> u64 {
+        self.steps[index].cycle
+    }
+
+    /// Who an issue is.
+    pub fn id(&self, index: usize) -> IssueId {
+        let Step { run, issue, .. } = self.steps[index];
+        let Run { queue, place, .. } = self.runs[run as usize];
+        IssueId { queue, inst: place, issue }
+    }
+
+    /// The instruction of an issue, its row not moved on.
+    pub fn inst(&self, index: usize) -> &Inst {
+        &self.runs[self.steps[index].run as usize].inst
+    }
+
+    /// An issue.
+    pub fn get(&self, index: usize) -> Issue {
+        let Step { cycle, run, issue } = self.steps[index];
+        let run = &self.runs[run as usize];
+        // Rows and words were held against their ranges when the text was read.
+        let what = run.inst.repeated(issue, run.word_stride, run.row_stride).unwrap_or(run.inst.into());
+        Issue { cycle, id: IssueId { queue: run.queue, inst: run.place, issue }, what }
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Issue> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+/// The issues of [`Issues::of`], each in full.
+pub fn block_issues(block: &Block, spec: &MachineSpec, limit: usize) -> Result<Option<Vec<Issue>>, TextError> {
+    Ok(Issues::of(block, spec, limit)?.map(|issues| issues.iter().collect()))
+}
+
+impl Run {
+    fn steps(self, run: usize) -> impl Iterator<Item = Step> {
+        let step =
+            move |issue| Step { cycle: self.start + u64::from(issue) * u64::from(self.every), run: run as u32, issue };
+        (0..=self.count.into()).map(step)
+    }
+}
+
+/// Unrolls runs, sorted by cycle. Within a queue issues are in order already; equal cycles keep the block's order of queues.
+fn by_cycle(runs: &[Run], total: usize) -> Vec<Step> {
+    let steps = || runs.iter().enumerate().flat_map(|(at, run)| run.steps(at));
+    let last = runs.iter().map(|run| run.start + u64::from(run.count) * u64::from(run.every)).max().unwrap_or(0);
+    if last > 4 * total as u64 {
+        let mut steps: Vec<Step> = steps().collect();
+        steps.sort_by_key(|step| step.cycle);
+        return steps;
     }
     // There are hardly more cycles than issues: count them, and each issue's place is known.
-    let mut ends = vec![0_u32; last as usize + 1];
-    for issue in &issues {
-        ends[issue.cycle as usize] += 1;
+    let mut places = vec![0_u32; last as usize + 1];
+    steps().for_each(|step| places[step.cycle as usize] += 1);
+    let mut sum = 0;
+    for place in &mut places {
+        sum += std::mem::replace(place, sum);
     }
-    let mut total = 0;
-    for end in &mut ends {
-        total += *end;
-        *end = total;
+    let mut sorted = vec![Step::default(); total];
+    for step in steps() {
+        let place = &mut places[step.cycle as usize];
+        sorted[*place as usize] = step;
+        *place += 1;
     }
-    let mut order = vec![0_u32; issues.len()];
-    for (index, issue) in issues.iter().enumerate().rev() {
-        let end = &mut ends[issue.cycle as usize];
-        *end -= 1;
-        order[*end as usize] = index as u32;
-    }
-    order.into_iter().map(|index| issues[index as usize]).collect()
+    sorted
 }
 
 /// The cycle of the block's `notify`, if it has one. Only control instructions may come before it.
 fn notify_cycle(block: &Block, spec: &MachineSpec) -> Result<Option<u64>, TextError> {
+    let notify = Inst::Notify {}.encode();
+    let barrier_cycles = spec.time.barrier_cycles.into();
     let mut found = None;
-    for text in &block.queues {
-        let Some(inst) = text.insts.iter().position(|bytes| *bytes == (Inst::Notify {}).encode()) else { continue };
-        let before = QueueText { queue: text.queue, insts: text.insts[..inst].to_vec() };
-        let walk = Walk { text: &before, barrier_end: None, barrier_cycles: spec.time.barrier_cycles.into() };
-        let cycle = walk.end()?;
+    for QueueText { queue, insts } in &block.queues {
+        let Some(inst) = insts.iter().position(|bytes| *bytes == notify) else { continue };
+        let walk = Walk { queue: *queue, insts: &insts[..inst], barrier_end: None, barrier_cycles, limit: usize::MAX };
+        let cycle = walk.run(&mut Vec::new(), &mut 0)?;
         if found.replace(cycle).is_some() {
-            return Err(TextError::Barrier { queue: text.queue, inst: inst as u32 });
+            return Err(TextError::Barrier { queue: *queue, inst: inst as u32 });
         }
     }
     Ok(found)
 }
 
+/// Instructions of one queue with their cycles, before repetitions are unrolled.
+struct Walk<'a> {
+    queue: Queue,
+    insts: &'a [[u8; INST_BYTES]],
+    barrier_end: Option<u64>,
+    barrier_cycles: u64,
+    limit: usize,
+}
+
 impl Walk<'_> {
-    /// The cycle at which the next instruction after the text would be issued.
-    fn end(&self) -> Result<u64, TextError> {
-        self.walk(&mut |_, _, _| Ok(true)).map(|(cycle, _)| cycle)
-    }
-
-    /// Adds the text's issues; `false` if that would make more than `limit`.
-    fn run(&self, limit: usize, issues: &mut Vec<Issue>) -> Result<bool, TextError> {
-        let queue = self.text.queue;
-        let mut push = |cycle, id, what| {
-            issues.push(Issue { cycle, id: IssueId { queue, ..id }, what });
-            Ok(issues.len() <= limit)
-        };
-        self.walk(&mut push).map(|(_, complete)| complete)
-    }
-
-    fn walk(
-        &self,
-        push: &mut impl FnMut(u64, IssueId, Repeated) -> Result<bool, TextError>,
-    ) -> Result<(u64, bool), TextError> {
-        let queue = self.text.queue;
+    /// Adds the text's runs and the number of their issues, up to one more than the limit; returns the cycle at which the
+    /// next instruction after the text would be issued.
+    fn run(&self, runs: &mut Vec<Run>, total: &mut usize) -> Result<u64, TextError> {
+        let queue = self.queue;
         let mut cycle = 0_u64;
-        let mut previous: Option<(u64, u32, Inst)> = None;
-        for (place, bytes) in self.text.insts.iter().enumerate() {
+        let mut repeatable = false;
+        for (place, bytes) in self.insts.iter().enumerate() {
             let at = place as u32;
             let inst = Inst::decode(*bytes).map_err(|source| TextError::Decode { queue, inst: at, source })?;
-            let decoded = previous.take();
+            let follows = std::mem::take(&mut repeatable);
             match inst {
                 Inst::Nop { cycles } | Inst::RuntimeDeskew { cycles } => {
                     if cycles.get() == 0 {
@@ -165,39 +230,41 @@ impl Walk<'_> {
                     cycle += u64::from(cycles.get());
                 }
                 Inst::Sync {} | Inst::Notify {} => {
-                    let end = match (self.barrier_end, inst) {
-                        (Some(end), _) if cycle + self.barrier_cycles <= end => end,
+                    cycle = match self.barrier_end {
+                        Some(end) if cycle + self.barrier_cycles <= end => end,
                         _ => return Err(TextError::Barrier { queue, inst: at }),
                     };
-                    cycle = end;
                 }
                 Inst::Repeat { count, every, word_stride, row_stride } => {
-                    let (start, of, repeated) = decoded.ok_or(TextError::Repeat { queue, inst: at })?;
+                    let run = runs.last_mut().filter(|_| follows).ok_or(TextError::Repeat { queue, inst: at })?;
                     if count.get() == 0 || every.get() == 0 {
                         return Err(TextError::NoCycles { queue, inst: at });
                     }
-                    for issue in 1..=count.get() {
-                        let what = repeated
-                            .repeated(issue, word_stride, row_stride)
-                            .ok_or(TextError::Repeat { queue, inst: at })?;
-                        cycle = start + u64::from(issue) * u64::from(every.get());
-                        if !push(cycle, IssueId { queue, inst: of, issue }, what)? {
-                            return Ok((cycle, false));
-                        }
+                    // Rows and words move on evenly: if the last ones are in range, all are.
+                    let told = (count.get() as usize).min((self.limit - *total).saturating_add(1));
+                    if run.inst.repeated(told as u32, word_stride, row_stride).is_none() {
+                        return Err(TextError::Repeat { queue, inst: at });
                     }
-                    cycle += 1;
+                    (run.count, run.every) = (count.get() as u16, every.get() as u16);
+                    (run.word_stride, run.row_stride) = (word_stride, row_stride);
+                    *total += told;
+                    cycle = run.start + u64::from(count.get()) * u64::from(every.get()) + 1;
                 }
                 Inst::Deskew {} | Inst::Transmit {} => cycle += 1,
                 _ => {
-                    if !push(cycle, IssueId { queue, inst: at, issue: 0 }, inst.into())? {
-                        return Ok((cycle, false));
-                    }
+                    let still = Stride(0);
+                    let (count, every, word_stride, row_stride) = (0, 0, still, still);
+                    runs.push(Run { start: cycle, queue, inst, place: at, count, every, word_stride, row_stride });
+                    *total += 1;
                     // Control is not repeated.
-                    previous = (!matches!(inst, Inst::Fetch { .. })).then_some((cycle, at, inst));
+                    repeatable = !matches!(inst, Inst::Fetch { .. });
                     cycle += 1;
                 }
             }
+            if *total > self.limit {
+                break;
+            }
         }
-        Ok((cycle, true))
+        Ok(cycle)
     }
 }

@@ -224,7 +224,7 @@ impl<'a> ChipState<'a> {
                 Effect::Read { age } => {
                     let found = self.read(instance, linked, access, age)?;
                     if let (Some(edges), Some(cursors)) = (edges, &mut cursors) {
-                        let reader = linked.issues[access.issue as usize].id;
+                        let reader = linked.issues.id(access.issue as usize);
                         let expected = edges.expected(cursors, reader, access.ordinal);
                         check_origin(expected, instance, linked, access, found)?;
                     }
@@ -241,7 +241,7 @@ impl<'a> ChipState<'a> {
             Writer::Image(image, vector) => Origin::Image { image, vector },
             Writer::Input(binding, vector) => Origin::Input { binding, vector },
             Writer::Issue(block, issue, result) => {
-                Origin::Issue { block, id: self.linked[block as usize].issues[issue as usize].id, result }
+                Origin::Issue { block, id: self.linked[block as usize].issues.id(issue as usize), result }
             }
         }
     }
@@ -262,7 +262,7 @@ impl<'a> ChipState<'a> {
         access: &LastingAccess,
         age: u32,
     ) -> Result<Origin, LocalFault> {
-        let inst = linked.issues[access.issue as usize].what.inst;
+        let inst = linked.issues.inst(access.issue as usize);
         let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
         let writer = match access.place {
             Place::Word(side, slice, bank, address) => {
@@ -284,7 +284,7 @@ impl<'a> ChipState<'a> {
             Place::Buffer(plane) => {
                 let (hash, loads, kind) = std::mem::take(&mut self.buffers[plane as usize]);
                 if let (Inst::Install { kind: wanted }, Some(loaded)) = (inst, kind)
-                    && wanted != loaded
+                    && *wanted != loaded
                 {
                     let message = format!("the buffer holds a tile of {loaded}");
                     return Err(fault(linked, access, FaultKind::KindMismatch, &message));
@@ -294,7 +294,7 @@ impl<'a> ChipState<'a> {
             Place::Array(plane) => {
                 let (writer, kind) = self.arrays[plane as usize];
                 if let (Inst::Activate { kind: wanted, .. }, Some(installed)) = (inst, kind)
-                    && wanted != installed
+                    && *wanted != installed
                 {
                     let message = format!("the array is a tile of {installed}");
                     return Err(fault(linked, access, FaultKind::KindMismatch, &message));
@@ -305,7 +305,7 @@ impl<'a> ChipState<'a> {
             Place::Reduction(unit) => self.reductions[unit as usize],
             Place::Accumulator(plane, row) => {
                 let (writer, cycle) = self.rows[self.row(plane, row)];
-                let now = instance.start + access.cycle;
+                let now = instance.start + linked.cycle(access);
                 if writer != Writer::Nobody && now < cycle + u64::from(age) {
                     let message = format!("its last sum was begun {} cycles ago, it takes {age}", now - cycle);
                     return Err(fault(linked, access, FaultKind::EarlyDrain, &message));
@@ -313,9 +313,9 @@ impl<'a> ChipState<'a> {
                 writer
             }
             Place::LinkIn(link) => {
-                let queue = linked.issues[access.issue as usize].id.queue;
+                let queue = linked.issues.id(access.issue as usize).queue;
                 let receives = &mut self.receives[link as usize];
-                receives.push((instance.start + access.cycle, queue));
+                receives.push((instance.start + linked.cycle(access), queue));
                 return Ok(Origin::Sent { link, vector: receives.len() as u32 - 1 });
             }
             _ => return Ok(Origin::Nothing),
@@ -333,7 +333,7 @@ impl<'a> ChipState<'a> {
 
     fn write(&mut self, instance: &Instance, linked: &LinkedBlock, access: &LastingAccess) -> Result<(), LocalFault> {
         let writer = Writer::Issue(instance.block, access.issue, access.ordinal);
-        let inst = linked.issues[access.issue as usize].what.inst;
+        let inst = linked.issues.inst(access.issue as usize);
         let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
         match access.place {
             Place::Word(side, slice, bank, address) => {
@@ -349,25 +349,25 @@ impl<'a> ChipState<'a> {
                 let part = self.origin(writer).part_hash(u64::from(vector) << 1 | scale);
                 let (Inst::Load { kind, .. } | Inst::Scale { kind, .. }) = inst else { return Ok(()) };
                 let (hash, loads, held) = &mut self.buffers[plane as usize];
-                if held.is_some_and(|held| held != kind) {
+                if held.is_some_and(|held| held != *kind) {
                     let message = format!("the buffer is taking a tile of another kind than {kind}");
                     return Err(fault(linked, access, FaultKind::KindMismatch, &message));
                 }
-                (*hash, *loads, *held) = (hash.wrapping_add(part), *loads + 1, Some(kind));
+                (*hash, *loads, *held) = (hash.wrapping_add(part), *loads + 1, Some(*kind));
             }
             Place::Codebook(plane) => self.codebooks[plane as usize] = writer,
             Place::Array(plane) => {
                 if let Inst::Install { kind } = inst {
-                    self.arrays[plane as usize] = (writer, Some(kind));
+                    self.arrays[plane as usize] = (writer, Some(*kind));
                 }
             }
             Place::Reduction(unit) => self.reductions[unit as usize] = writer,
             Place::Accumulator(plane, row) => {
                 let at = self.row(plane, row);
-                self.rows[at] = (writer, instance.start + access.cycle);
+                self.rows[at] = (writer, instance.start + linked.cycle(access));
             }
             Place::LinkOut(link) => {
-                let issued = linked.issues[access.issue as usize].cycle;
+                let issued = linked.issues.cycle(access.issue as usize);
                 self.sends[link as usize].push(instance.start + issued);
             }
             _ => {}
@@ -377,7 +377,7 @@ impl<'a> ChipState<'a> {
 }
 
 fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message: &str) -> LocalFault {
-    issue_fault(&linked.issues[access.issue as usize], kind, access.cycle, message)
+    issue_fault(&linked.issues.get(access.issue as usize), kind, linked.cycle(access), message)
 }
 
 fn check_origin(

@@ -101,7 +101,7 @@ impl Chip {
         offsets: &[i32; BASES],
         ports: &mut dyn Ports,
     ) -> Result<(), Stop> {
-        let issue = &block.issues[op.issue as usize];
+        let issue = block.issues.get(op.issue as usize);
         let operands = &block.operands[op.operands as usize..];
         let results = &block.results[op.results as usize..];
         let operand = |at: usize| operands[at] as usize;

@@ -107,7 +107,7 @@ pub(crate) fn count(program: &Program<'_>, blocks: &[LinkedBlock], entry: &Entry
 fn count_block(block: &LinkedBlock, spec: &MachineSpec) -> Counters {
     let mut counters = Counters { driven: block.driven, hops: block.hops, ..Counters::default() };
     let lanes = u64::from(spec.lanes());
-    for issue in &block.issues {
+    for issue in block.issues.iter() {
         counters.issues[unit(issue.id.queue)] += 1;
         match issue.what.inst {
             Inst::Mem { bank0, bank1 } => {

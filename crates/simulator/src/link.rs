@@ -9,7 +9,7 @@ use lockstep_machine::access::{Access, Effect, Place, accesses};
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::legal::check;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_program::issues::{Issue, block_issues};
+use lockstep_program::issues::{Issue, Issues};
 use lockstep_program::program::{Block, Origin};
 
 use crate::edges::{Cursors, Edges};
@@ -23,10 +23,11 @@ const ISSUES_MAX: usize = 64 << 20;
 /// An access to what outlives the block, in the order in which it happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LastingAccess {
-    pub(crate) cycle: u64,
-    pub(crate) issue: u32,
     pub(crate) place: Place,
     pub(crate) effect: Effect,
+    pub(crate) issue: u32,
+    /// Cycles after the issue.
+    pub(crate) at: u16,
     /// The operand's or the result's number.
     pub(crate) ordinal: u8,
 }
@@ -34,7 +35,7 @@ pub(crate) struct LastingAccess {
 /// What linking makes of a block.
 #[derive(Debug, Default)]
 pub(crate) struct LinkedBlock {
-    pub(crate) issues: Vec<Issue>,
+    pub(crate) issues: Issues,
     pub(crate) tape: Vec<Op>,
     /// Slots of the operands that are values in flight, op by op.
     pub(crate) operands: Vec<u32>,
@@ -50,6 +51,13 @@ pub(crate) struct LinkedBlock {
     pub(crate) driven: u64,
 }
 
+impl LinkedBlock {
+    /// When an access happens.
+    pub(crate) fn cycle(&self, access: &LastingAccess) -> u64 {
+        self.issues.cycle(access.issue as usize) + u64::from(access.at)
+    }
+}
+
 /// Who produced a value in flight, and the number by which readers know it.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
@@ -57,11 +65,14 @@ struct Segment {
     position: Position,
     value: u32,
     issue: u32,
+    /// How far its farthest reader is.
+    reach: u16,
     result: u8,
     merge: bool,
 }
 
-const EMPTY: Segment = Segment { key: i64::MIN, position: 0, value: NO_SLOT, issue: NO_SLOT, result: 0, merge: false };
+const EMPTY: Segment =
+    Segment { key: i64::MIN, position: 0, value: NO_SLOT, issue: NO_SLOT, reach: 0, result: 0, merge: false };
 
 /// A write that was issued and has not happened yet.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +89,7 @@ struct Pending {
 struct Linker<'a> {
     spec: &'a MachineSpec,
     block: u32,
-    issues: Vec<Issue>,
+    issues: Issues,
     edges: Option<(&'a Edges<'a>, Cursors)>,
     ring: usize,
     streams: Vec<Segment>,
@@ -87,10 +98,13 @@ struct Linker<'a> {
     calendar: Vec<Vec<Pending>>,
     late_reads: Vec<Vec<(Place, u32, u8, u32)>>,
     queue_index: QueueIndex,
-    values: u32,
-    /// For each value in flight, how far its farthest reader is.
-    reach: Vec<u16>,
+    hops: u64,
     driven: u64,
+    /// Operands so far, lasting ones included.
+    reads: u64,
+    /// Whether the tape is wanted; without it, the next four stay as they are.
+    tape: bool,
+    values: u32,
     operands: Vec<u32>,
     results: Vec<u32>,
     ops: Vec<Op>,
@@ -141,7 +155,7 @@ pub(crate) fn link(
 ) -> Result<LinkedBlock, LocalFault> {
     let illegal =
         |queue: Option<Queue>, message: String| LocalFault { kind: FaultKind::Illegal, cycle: 0, queue, message };
-    let issues = block_issues(block, spec, ISSUES_MAX)
+    let issues = Issues::of(block, spec, ISSUES_MAX)
         .map_err(|error| illegal(None, error.to_string()))?
         .ok_or_else(|| illegal(None, format!("block {}: more than {ISSUES_MAX} issues", block.name)))?;
     for text in &block.queues {
@@ -150,11 +164,11 @@ pub(crate) fn link(
         }
     }
     supply::check(&issues, spec)?;
-    Linker::new(spec, index, issues, edges).run(tape)
+    Linker::new(spec, index, issues, edges, tape).run()
 }
 
 impl<'a> Linker<'a> {
-    fn new(spec: &'a MachineSpec, block: u32, issues: Vec<Issue>, edges: Option<&'a Edges<'a>>) -> Self {
+    fn new(spec: &'a MachineSpec, block: u32, issues: Issues, edges: Option<&'a Edges<'a>>, tape: bool) -> Self {
         let ring = (spec.positions() as usize + 2).next_power_of_two();
         let queue_index = QueueIndex::new(spec);
         let longest = longest_delay(spec).next_power_of_two() as usize;
@@ -169,12 +183,14 @@ impl<'a> Linker<'a> {
             calendar: vec![Vec::new(); longest],
             late_reads: vec![Vec::new(); longest],
             queue_index,
-            values: 0,
-            reach: Vec::with_capacity(issues.len()),
+            hops: 0,
             driven: 0,
-            operands: Vec::with_capacity(issues.len()),
-            results: Vec::with_capacity(issues.len()),
-            ops: Vec::with_capacity(issues.len()),
+            reads: 0,
+            tape,
+            values: 0,
+            operands: Vec::new(),
+            results: Vec::new(),
+            ops: Vec::with_capacity(if tape { issues.len() } else { 0 }),
             lasting: Vec::with_capacity(2 * issues.len()),
             written: Vec::new(),
             last_cycle: 0,
@@ -182,40 +198,37 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn run(mut self, tape: bool) -> Result<LinkedBlock, LocalFault> {
+    fn run(mut self) -> Result<LinkedBlock, LocalFault> {
         let mut next = 0;
         let mut pending = 0_usize;
-        let mut cycle = self.issues.first().map_or(0, |issue| issue.cycle);
+        let mut cycle = if self.issues.is_empty() { 0 } else { self.issues.cycle(0) };
         while next < self.issues.len() || pending > 0 {
             if pending == 0 {
                 // Nothing is on its way: skip to the next issue.
-                cycle = cycle.max(self.issues[next].cycle);
+                cycle = cycle.max(self.issues.cycle(next));
             }
-            while next < self.issues.len() && self.issues[next].cycle == cycle {
+            while next < self.issues.len() && self.issues.cycle(next) == cycle {
                 pending += self.issue(next as u32)?;
                 next += 1;
             }
             pending -= self.finish_cycle(cycle)?;
             cycle += 1;
         }
-        self.into_block(tape)
+        self.into_block()
     }
 
     /// Takes an issue's reads of this cycle and notes its later accesses; returns how many those are.
     fn issue(&mut self, index: u32) -> Result<usize, LocalFault> {
-        let Issue { cycle, id, what } = self.issues[index as usize];
+        let Issue { cycle, id, what } = self.issues.get(index as usize);
         // Repetitions differ from their instruction in addresses, which are held against banks later, and in rows.
         let moved = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
         let lawful = if id.issue == 0 || moved { check(&what.inst, id.queue, self.spec) } else { Ok(()) };
         lawful
             .map_err(|error| LocalFault::new(FaultKind::Illegal, cycle, id.queue, format!("{}: {error}", what.inst)))?;
-        let op = Op {
-            issue: index,
-            operands: self.operands.len() as u32,
-            results: self.results.len() as u32,
-            part: Part::Whole,
-        };
-        self.ops.push(op);
+        if self.tape {
+            let (operands, results) = (self.operands.len() as u32, self.results.len() as u32);
+            self.ops.push(Op { issue: index, operands, results, part: Part::Whole });
+        }
         let mut failed = None;
         let (mut reads, mut writes, mut later) = (0_u8, 0_u8, 0);
         let spec = self.spec;
@@ -250,8 +263,7 @@ impl<'a> Linker<'a> {
                 *reads += 1;
                 match place {
                     Place::Stream(..) | Place::Output(_) => {
-                        let entry = self.operands.len() as u32;
-                        self.operands.push(NO_SLOT);
+                        let entry = self.operand();
                         if at == 0 {
                             self.read(cycle, place, index, ordinal, entry)?;
                             return Ok(0);
@@ -261,7 +273,8 @@ impl<'a> Linker<'a> {
                     }
                     _ => {
                         // Places that last are read in the cycle of the issue, always.
-                        self.lasting.push(LastingAccess { cycle: when, issue: index, place, effect, ordinal });
+                        self.reads += 1;
+                        self.lasting.push(LastingAccess { place, effect, issue: index, at: at as u16, ordinal });
                         Ok(0)
                     }
                 }
@@ -276,25 +289,45 @@ impl<'a> Linker<'a> {
                 *writes += 1;
                 let (mut value, mut under) = (NO_SLOT, NO_SLOT);
                 if matches!(place, Place::Stream(..) | Place::Output(_)) {
-                    value = self.values;
-                    self.values += 1;
-                    self.reach.push(0);
+                    value = self.result();
                     self.driven += u64::from(matches!(place, Place::Stream(..)));
-                    self.results.push(value);
                     if effect == Effect::Merge {
-                        under = self.operands.len() as u32;
-                        self.operands.push(NO_SLOT);
+                        under = self.operand();
                     }
                 }
                 if at == 0 && value == NO_SLOT {
                     // It comes after all reads of this cycle, and nothing else of this cycle asks for it.
-                    self.written.push(LastingAccess { cycle, issue: index, place, effect, ordinal });
+                    self.written.push(LastingAccess { place, effect, issue: index, at: 0, ordinal });
                     return Ok(0);
                 }
                 self.calendar[bucket].push(Pending { place, effect, issue: index, ordinal, value, under });
                 Ok(1)
             }
         }
+    }
+
+    /// A new operand's entry, if there is to be a tape.
+    fn operand(&mut self) -> u32 {
+        self.reads += 1;
+        if self.tape {
+            self.operands.push(NO_SLOT);
+        }
+        self.operands.len().saturating_sub(1) as u32
+    }
+
+    fn take(&mut self, entry: u32, value: u32) {
+        if let Some(operand) = self.operands.get_mut(entry as usize) {
+            *operand = value;
+        }
+    }
+
+    /// A new value in flight.
+    fn result(&mut self) -> u32 {
+        self.values += 1;
+        if self.tape {
+            self.results.push(self.values - 1);
+        }
+        self.values - 1
     }
 
     /// Reads and then writes that fall on this cycle; returns how many.
@@ -328,13 +361,14 @@ impl<'a> Linker<'a> {
         let (value, from, result) = match place {
             Place::Stream(direction, stream, position) => {
                 let (at, key) = self.diagonal(direction, stream, position, cycle);
-                let segment = self.streams[at];
+                let segment = &mut self.streams[at];
                 if segment.key != key {
                     let message = format!("nothing is on {}", say::place(&place));
                     return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &message));
                 }
-                let reach = &mut self.reach[segment.value as usize];
-                *reach = (*reach).max(position.abs_diff(segment.position) as u16);
+                let reach = position.abs_diff(segment.position) as u16;
+                self.hops += u64::from(reach.saturating_sub(segment.reach));
+                segment.reach = segment.reach.max(reach);
                 (segment.value, segment.issue, segment.result)
             }
             Place::Output(queue) => {
@@ -347,14 +381,14 @@ impl<'a> Linker<'a> {
             }
             _ => return Ok(()),
         };
-        self.operands[entry as usize] = value;
+        self.take(entry, value);
         self.check_edge(cycle, issue, ordinal, from, result)
     }
 
     fn check_edge(&mut self, cycle: u64, issue: u32, ordinal: u8, from: u32, result: u8) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let id = self.issues[from as usize].id;
-        let expected = edges.expected(cursors, self.issues[issue as usize].id, ordinal);
+        let id = self.issues.id(from as usize);
+        let expected = edges.expected(cursors, self.issues.id(issue as usize), ordinal);
         if let Some((Origin::Issue { block, id: claimed, result: r }, by)) = expected
             && (block, r, claimed.queue, claimed.inst) == (self.block, result, id.queue, id.inst)
             && i64::from(claimed.issue) + by == i64::from(id.issue)
@@ -376,20 +410,20 @@ impl<'a> Linker<'a> {
                 let there = self.streams[at];
                 let merge = effect == Effect::Merge;
                 if there.key == key && there.position == position && !(merge && there.merge) {
-                    let other = self.issues[there.issue as usize];
+                    let other = self.issues.get(there.issue as usize);
                     let (place, by) = (say::place(&place), other.id.queue);
                     let message = format!("{place} is driven by {by} `{}` too", other.what.inst);
                     return Err(self.fault(FaultKind::StreamClash, cycle, issue, &message));
                 }
                 if merge {
                     if there.key == key {
-                        self.operands[under as usize] = there.value;
+                        self.take(under, there.value);
                         self.check_under(cycle, issue, Some((there.issue, there.result)))?;
                     } else {
                         self.check_under(cycle, issue, None)?;
                     }
                 }
-                self.streams[at] = Segment { key, position, value, issue, result: ordinal, merge };
+                self.streams[at] = Segment { key, position, value, issue, reach: 0, result: ordinal, merge };
             }
             Place::Output(queue) => {
                 let output = &mut self.outputs[self.queue_index.output(queue)];
@@ -398,19 +432,22 @@ impl<'a> Linker<'a> {
                 }
                 *output = (cycle, value, issue);
             }
-            _ => self.lasting.push(LastingAccess { cycle, issue, place, effect, ordinal }),
+            _ => {
+                let at = (cycle - self.issues.cycle(issue as usize)) as u16;
+                self.lasting.push(LastingAccess { place, effect, issue, at, ordinal });
+            }
         }
         Ok(())
     }
 
     /// What a quiet gather finds under itself is an operand like any other: the one after its reads.
     fn check_under(&mut self, cycle: u64, issue: u32, found: Option<(u32, u8)>) -> Result<(), LocalFault> {
-        let reads = read_count(&self.issues[issue as usize], self.spec);
+        let reads = read_count(&self.issues.get(issue as usize), self.spec);
         if let Some((from, result)) = found {
             return self.check_edge(cycle, issue, reads, from, result);
         }
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let expected = edges.expected(cursors, self.issues[issue as usize].id, reads).map(|(origin, _)| origin);
+        let expected = edges.expected(cursors, self.issues.id(issue as usize), reads).map(|(origin, _)| origin);
         if expected == Some(Origin::Nothing) {
             return Ok(());
         }
@@ -426,7 +463,7 @@ impl<'a> Linker<'a> {
         let (_, other) = *port;
         *port = (cycle, issue);
         if busy {
-            let by = self.issues[other as usize];
+            let by = self.issues.get(other as usize);
             let message = format!("{queue} is busy with {} `{}`", by.id.queue, by.what.inst);
             return Err(self.fault(FaultKind::PortClash, cycle, issue, &message));
         }
@@ -434,14 +471,13 @@ impl<'a> Linker<'a> {
     }
 
     fn fault(&self, kind: FaultKind, cycle: u64, issue: u32, message: &str) -> LocalFault {
-        issue_fault(&self.issues[issue as usize], kind, cycle, message)
+        issue_fault(&self.issues.get(issue as usize), kind, cycle, message)
     }
 
     /// Each operand has an edge, or is found to have none; so edges that are about more operands than there are, are about
     /// some that are not there, or about one twice.
     fn check_claims(&self) -> Result<(), LocalFault> {
-        let lasting = self.lasting.iter().filter(|access| matches!(access.effect, Effect::Read { .. })).count();
-        let operands = (self.operands.len() + lasting) as u64;
+        let operands = self.reads;
         let claimed = self.edges.as_ref().map_or(0, |(edges, _)| edges.operands);
         if claimed <= operands {
             return Ok(());
@@ -451,13 +487,11 @@ impl<'a> Linker<'a> {
     }
 
     /// Orders the tape and gives values their slots.
-    fn into_block(self, tape: bool) -> Result<LinkedBlock, LocalFault> {
+    fn into_block(self) -> Result<LinkedBlock, LocalFault> {
         self.check_claims()?;
-        let Self { spec, issues, ops, operands, results, mut lasting, last_cycle, values, reach, driven, .. } = self;
-        lasting.sort_by_key(|access| (access.cycle, !matches!(access.effect, Effect::Read { .. })));
+        let Self { spec, issues, ops, operands, results, lasting, last_cycle, values, hops, driven, tape, .. } = self;
         check_banks(&issues, &lasting)?;
         let cycles = if issues.is_empty() { 0 } else { last_cycle + 1 };
-        let hops = reach.iter().map(|reach| u64::from(*reach)).sum();
         let mut block = LinkedBlock { issues, lasting, cycles, hops, driven, ..LinkedBlock::default() };
         if tape {
             tape::lay_out(&mut block, spec, &Recorded { ops: &ops, operands: &operands, results: &results, values });
@@ -475,18 +509,19 @@ pub(crate) fn issue_fault(issue: &Issue, kind: FaultKind, cycle: u64, message: &
 
 /// A bank is read or written once a cycle. Two slots of one instruction name two banks, so only a write that comes later
 /// than its issue can meet another instruction's access.
-fn check_banks(issues: &[Issue], lasting: &[LastingAccess]) -> Result<(), LocalFault> {
+fn check_banks(issues: &Issues, lasting: &[LastingAccess]) -> Result<(), LocalFault> {
     let mut used = [[(u64::MAX, NO_SLOT); 2]; 2 * 256];
     for access in lasting {
         let (Place::Word(side, slice, bank, _) | Place::Words(side, slice, bank, ..)) = access.place else { continue };
         let (cycle, by) =
             &mut used[usize::from(side == Hemisphere::East) * 256 + usize::from(slice)][usize::from(bank)];
-        if *cycle == access.cycle && *by != access.issue {
-            let other = &issues[*by as usize];
+        let now = issues.cycle(access.issue as usize) + u64::from(access.at);
+        if *cycle == now && *by != access.issue {
+            let other = issues.get(*by as usize);
             let message = format!("bank {bank} is in use by {} `{}`", other.id.queue, other.what.inst);
-            return Err(issue_fault(&issues[access.issue as usize], FaultKind::BankClash, access.cycle, &message));
+            return Err(issue_fault(&issues.get(access.issue as usize), FaultKind::BankClash, now, &message));
         }
-        (*cycle, *by) = (access.cycle, access.issue);
+        (*cycle, *by) = (now, access.issue);
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ impl<'a> Course<'a> {
                     Ok(()) => {}
                     Err(Stop::Blocked) => return self.block(program, block, exchange) || moved,
                     Err(Stop::Fault(kind, message)) => {
-                        let issue = &block.issues[op.issue as usize];
+                        let issue = block.issues.get(op.issue as usize);
                         let (cycle, unit) = (instance.start + issue.cycle, Unit(Some(issue.id.queue)));
                         let message = format!(
                             "`{}` (instruction {}, issue {}): {message}",
@@ -104,7 +104,7 @@ impl<'a> Course<'a> {
 
     /// Waits for the link of the receive at hand; ends if nothing will come, which is another chip's fault.
     fn block(&mut self, program: &Program<'_>, block: &LinkedBlock, exchange: &Exchange) -> bool {
-        let Queue::Receive(link) = block.issues[block.tape[self.op].issue as usize].id.queue else { return false };
+        let Queue::Receive(link) = block.issues.id(block.tape[self.op].issue as usize).queue else { return false };
         self.blocked = Some(link);
         exchange.is_dead(program, self.chip, link) && self.end(program, exchange)
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::{INST_BYTES, Inst};
 use lockstep_machine::spec::{InstructionSupply, MachineSpec};
-use lockstep_program::issues::Issue;
+use lockstep_program::issues::Issues;
 
 use crate::fault::{FaultKind, LocalFault};
 use crate::link::issue_fault;
@@ -21,14 +21,14 @@ struct Supply {
 }
 
 /// Checks all queues of a block; `issues` are in the order of time.
-pub(crate) fn check(issues: &[Issue], spec: &MachineSpec) -> Result<(), LocalFault> {
+pub(crate) fn check(issues: &Issues, spec: &MachineSpec) -> Result<(), LocalFault> {
     if spec.instruction.supply == InstructionSupply::Resident {
         return Ok(());
     }
     let holds = u64::from(spec.instruction.queue_bytes);
     let vectors = u64::from(spec.instruction.fetch_bytes.div_ceil(spec.lanes()));
     let mut queues: BTreeMap<Queue, Supply> = BTreeMap::new();
-    for issue in issues {
+    for issue in issues.iter() {
         let supply = queues.entry(issue.id.queue).or_insert(Supply { arrived: holds, coming: Vec::new(), issued: 0 });
         let granule = u64::from(spec.instruction.fetch_bytes);
         let there = supply.coming.iter().filter(|from| **from <= issue.cycle).count();
@@ -36,14 +36,14 @@ pub(crate) fn check(issues: &[Issue], spec: &MachineSpec) -> Result<(), LocalFau
             supply.arrived += granule;
             if supply.arrived - supply.issued > holds {
                 let message = format!("its queue is given more than the {holds} bytes it holds");
-                return Err(issue_fault(issue, FaultKind::Starved, issue.cycle, &message));
+                return Err(issue_fault(&issue, FaultKind::Starved, issue.cycle, &message));
             }
         }
         // A repetition is issued by the `repeat` that follows its instruction.
         let needed = INST_BYTES as u64 * (u64::from(issue.id.inst) + 1 + u64::from(issue.id.issue > 0));
         if needed > supply.arrived {
             let message = format!("byte {needed} of its queue's text is needed, {} have arrived", supply.arrived);
-            return Err(issue_fault(issue, FaultKind::Starved, issue.cycle, &message));
+            return Err(issue_fault(&issue, FaultKind::Starved, issue.cycle, &message));
         }
         supply.issued = supply.issued.max(needed);
         if matches!(issue.what.inst, Inst::Fetch { .. }) {

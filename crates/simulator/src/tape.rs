@@ -3,7 +3,7 @@
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::Slot;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_program::issues::Issue;
+use lockstep_program::issues::{Issue, Issues};
 
 use crate::link::LinkedBlock;
 
@@ -44,10 +44,10 @@ pub(crate) struct Recorded<'a> {
 }
 
 /// When each part of each operation is executed.
-fn in_order(issues: &[Issue], ops: &[Op], spec: &MachineSpec) -> Vec<(u64, u32, Part)> {
+fn in_order(issues: &Issues, ops: &[Op], spec: &MachineSpec) -> Vec<(u64, u32, Part)> {
     let mut order = Vec::with_capacity(ops.len());
     for (op, Op { issue, .. }) in ops.iter().enumerate() {
-        place_op(&issues[*issue as usize], spec, &mut |key, part| order.push((key, op as u32, part)));
+        place_op(&issues.get(*issue as usize), spec, &mut |key, part| order.push((key, op as u32, part)));
     }
     order.sort_by_key(|(key, ..)| *key);
     order

@@ -184,7 +184,7 @@ impl Writer<'_> {
     fn instance(&mut self, linked: &Linked<'_>, instance: &Instance, block: &LinkedBlock) -> io::Result<()> {
         let mut flows = flows(linked, instance, self.flow);
         self.flow += flows.count;
-        for issue in &block.issues {
+        for issue in block.issues.iter() {
             let track = queue_track(instance.chip, issue.id.queue);
             let name = Some(self.name(&label(&issue.what.inst))?);
             let (starting, ending) = flows.of.remove(&issue.id).unwrap_or_default();
@@ -198,7 +198,7 @@ impl Writer<'_> {
 
     fn counters(&mut self, instance: &Instance, block: &LinkedBlock, link_cycles: u64) -> io::Result<()> {
         let mut changes: [BTreeMap<u64, i64>; 3] = Default::default();
-        for issue in &block.issues {
+        for issue in block.issues.iter() {
             let mut add = |counter: u64, cycles: u64| {
                 *changes[counter as usize - 1].entry(issue.cycle).or_default() += 1;
                 *changes[counter as usize - 1].entry(issue.cycle + cycles).or_default() -= 1;
