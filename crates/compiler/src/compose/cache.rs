@@ -1,0 +1,89 @@
+//! The key and value cache: rows of 16 bits as two byte planes, row t in slice pair t mod 8; exponents in one vector for
+//! each head and tile of positions, lanes being positions.
+
+use lockstep_machine::inst::operand::{Format, ReduceOp};
+use lockstep_program::program::Word;
+
+use super::numbers::Block;
+use super::switch::Table;
+use super::{Composer, Stored, Value};
+use crate::error::Error;
+use crate::place::CACHE_PAIRS;
+use crate::place::heads::HeadLanes;
+use crate::place::layout::Run;
+
+/// Below any exponent.
+const NO_EXPONENT: i32 = -1000;
+
+/// What a step of one token is given beside x.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) position: Value,
+    pub(crate) length: Value,
+}
+
+/// A cache with the token's own row in it.
+pub(crate) struct Present {
+    /// For each vector of a row, the first cycle in which reads find it.
+    pub(crate) ready: Vec<u64>,
+    /// Exponents of all positions: by tile of positions, then by head.
+    pub(crate) exponents: Vec<Vec<Value>>,
+}
+
+/// The words of rows `from..to`, low and high byte in turn.
+pub(crate) fn cache_words(run: Run, from: usize, to: usize) -> Vec<Word> {
+    (2 * from..2 * to).map(|at| run.word(at)).collect()
+}
+
+/// Low and high bytes of rows.
+fn tables(run: Run, rows: usize) -> [Table; 2] {
+    let log2_interleave = CACHE_PAIRS.trailing_zeros();
+    [0, 1].map(|offset| Table { run, offset, step: 2, log2_interleave, count: rows as u32 })
+}
+
+/// Writes a token's row and its exponents; `iotas` are the numbers of the positions, tile by tile.
+pub(crate) fn store(
+    c: &mut Composer<'_, '_>,
+    heads: &HeadLanes,
+    (runs, exponents): (&[Run], &[Vec<Stored>]),
+    blocks: &[Block],
+    masks: &[Value],
+    iotas: &[Value],
+    place: Place,
+) -> Result<Present, Error> {
+    let rows = iotas.len() * c.layout.lanes();
+    let mut ready = Vec::new();
+    for (run, block) in runs.iter().zip(blocks) {
+        ready.push(c.scatter(place.position, block.codes[0], &tables(*run, rows))?);
+    }
+    let mut new = Vec::new();
+    for (mask, (vector, _)) in masks.iter().zip(&heads.places) {
+        new.push(broadcast(c, blocks[*vector].unit_exponent, *mask)?);
+    }
+    let mut updated = Vec::new();
+    for (iota, stored) in iotas.iter().zip(exponents) {
+        let is_here = c.iequal(*iota, place.position)?;
+        let mut of_tile = Vec::new();
+        for (new, stored) in new.iter().zip(stored) {
+            let old = c.stored(stored.clone());
+            let value = c.select(is_here, *new, old)?;
+            c.keep_as(value, Format::I8);
+            // The old vector has been read by then: the new one depends on it.
+            c.write_to(value, &stored.words)?;
+            of_tile.push(value);
+        }
+        updated.push(of_tile);
+    }
+    Ok(Present { ready, exponents: updated })
+}
+
+/// A head's integer, from its lanes to all lanes.
+pub(crate) fn broadcast(c: &mut Composer<'_, '_>, value: Value, mask: Value) -> Result<Value, Error> {
+    let only = c.select(mask, value, NO_EXPONENT)?;
+    c.reduce(ReduceOp::MaximumI32, Composer::WHOLE, &[only])
+}
+
+/// Words of the cache that one load takes: whole rows, at most one of each slice.
+pub(crate) fn wide_width(c: &Composer<'_, '_>) -> usize {
+    (c.spec.mxm.load_streams as usize / 2 * 2).min(2 * usize::from(CACHE_PAIRS))
+}

@@ -1,0 +1,218 @@
+//! Matrix units: loading tiles, activating them, and what comes out.
+
+use lockstep_machine::access::scale_vectors;
+use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::field::{Stream, Uint};
+use lockstep_machine::inst::operand::{Half, Orientation, TileKind};
+use lockstep_program::program::Word;
+
+use super::{Composer, Stored, Value};
+use crate::error::Error;
+use crate::place::tiles::{Tile, TileFormat, Tiled, Vectors, load_width};
+
+/// What a plane is doing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plane {
+    codebook: Option<[i8; 16]>,
+    /// From here on the buffer can take the next tile.
+    buffer_free: u64,
+    /// The last cycle in which the array is in use.
+    array_used: u64,
+    /// From here on activations find the tile installed last.
+    installed: u64,
+    /// Rows of accumulators given out; none is used twice.
+    rows: u16,
+}
+
+/// Vectors of a tile in memory, in loads of up to `width` vectors.
+pub(crate) struct Load<'v> {
+    pub(crate) words: &'v [Word],
+    /// Words taken a load, and words a vector.
+    pub(crate) width: usize,
+    pub(crate) each: usize,
+    /// The first cycle in which a read finds them.
+    pub(crate) ready: u64,
+}
+
+/// One activation.
+pub(crate) struct Activation<'v> {
+    pub(crate) kind: TileKind,
+    pub(crate) half: Half,
+    pub(crate) row: u16,
+    pub(crate) first: bool,
+    /// The vector, in the plane's hemisphere.
+    pub(crate) vector: &'v Stored,
+    /// A of the groups.
+    pub(crate) scale: Option<&'v Stored>,
+}
+
+/// A quantised vector: the contract's a, A and E, tile by tile.
+#[derive(Clone, Debug)]
+pub(crate) struct Quantized {
+    pub(crate) codes: Vec<Value>,
+    pub(crate) scales: Vec<Value>,
+    pub(crate) exponent: Value,
+}
+
+impl Composer<'_, '_> {
+    pub(crate) fn plane_hemisphere(&self, plane: u8) -> Hemisphere {
+        self.spec.plane_hemisphere(plane)
+    }
+
+    /// A row of accumulators that nothing else uses.
+    pub(crate) fn new_row(&mut self, plane: u8) -> Result<u16, Error> {
+        let state = &mut self.planes[usize::from(plane)];
+        state.rows += 1;
+        let most = self.spec.mxm.accumulator_rows;
+        if u32::from(state.rows) > most {
+            return Err(Error::shape("rows of accumulators", state.rows, format!("at most {most}")));
+        }
+        Ok(state.rows - 1)
+    }
+
+    /// Reads words onto consecutive streams and issues on the load queue what takes them.
+    fn load_once(
+        &mut self,
+        plane: u8,
+        words: &[Word],
+        align: u8,
+        ready: u64,
+        cycle: u64,
+        inst: &impl Fn(Stream) -> Option<Inst>,
+    ) -> Option<()> {
+        let queue = Queue::Load(plane);
+        let last = (self.spec.streams as usize).checked_sub(words.len())? as u8;
+        let numbers: Vec<u8> = (0..=last / align).map(|at| at * align).collect();
+        let from = self.read_words(words, ready, &numbers, self.spec.position(queue), cycle)?;
+        let inst = inst(from)?;
+        self.taken.issue(queue, cycle, inst).then_some(())
+    }
+
+    /// Loads all vectors with instructions that `inst` makes of the first vector, the words taken and the stream.
+    pub(crate) fn load(
+        &mut self,
+        plane: u8,
+        load: &Load<'_>,
+        inst: impl Fn(usize, usize, Stream) -> Option<Inst>,
+    ) -> Result<(), Error> {
+        let mut next = self.planes[usize::from(plane)].buffer_free;
+        for (index, words) in load.words.chunks(load.width).enumerate() {
+            let first = index * load.width / load.each;
+            let make = |from| inst(first, words.len(), from);
+            next = self.first(&format!("load of plane {plane}"), next, |c, cycle| {
+                c.load_once(plane, words, load.each as u8, load.ready, cycle, &make).map(|()| cycle + 1)
+            })?;
+        }
+        self.planes[usize::from(plane)].buffer_free = next;
+        Ok(())
+    }
+
+    /// Makes what was loaded the array, once the array before it has done its work.
+    pub(crate) fn install(&mut self, plane: u8, kind: TileKind) -> Result<(), Error> {
+        let state = &self.planes[usize::from(plane)];
+        let from = state.buffer_free.max(state.array_used + 1);
+        let cycle = self.first(&format!("install in plane {plane}"), from, |c, cycle| {
+            c.taken.issue(Queue::Load(plane), cycle, Inst::Install { kind }).then_some(cycle)
+        })?;
+        let state = &mut self.planes[usize::from(plane)];
+        (state.buffer_free, state.installed, state.array_used) = (cycle + 1, cycle + 1, cycle);
+        Ok(())
+    }
+
+    /// Multiplies a vector by the array; gives the first cycle in which its row can be drained.
+    pub(crate) fn activate(&mut self, plane: u8, what: &Activation<'_>) -> Result<u64, Error> {
+        let from = self.planes[usize::from(plane)].installed;
+        let cycle =
+            self.first(&format!("activation of plane {plane}"), from, |c, cycle| c.try_activate(plane, what, cycle))?;
+        let last = cycle + u64::from(what.kind.activation_cycles()) - 1;
+        let state = &mut self.planes[usize::from(plane)];
+        state.array_used = state.array_used.max(last);
+        Ok(last + u64::from(self.spec.mxm.result_delay) - 1)
+    }
+
+    fn try_activate(&mut self, plane: u8, what: &Activation<'_>, cycle: u64) -> Option<u64> {
+        let queue = Queue::Activate(plane);
+        let target = self.spec.position(queue);
+        for at in cycle..cycle + u64::from(what.kind.activation_cycles()) {
+            let both = what.kind.takes_pair();
+            if !self.taken.port(plane, at) || (both && !self.taken.port(plane + 1, at)) {
+                return None;
+            }
+        }
+        let from = self.read(what.vector, target, cycle)?;
+        let scale = match what.scale {
+            Some(scale) => self.read(scale, target, cycle)?,
+            None => Stream { number: 0, ..from },
+        };
+        let row = Uint::new(what.row.into())?;
+        let Activation { kind, half, first, .. } = *what;
+        self.taken.issue(queue, cycle, Inst::Activate { kind, half, row, first, from, scale }).then_some(cycle)
+    }
+
+    /// The product of a matrix and a quantised vector, in f32, tile by tile; `exponents` are those of its rows.
+    pub(crate) fn matmul(&mut self, matrix: &Tiled, exponents: &[Stored], x: &Quantized) -> Result<Vec<Value>, Error> {
+        let (per_load, kind) = (matrix.format.inputs_per_load(), matrix.format.kind);
+        let mut results = Vec::new();
+        for (outputs, exponents) in matrix.outputs.iter().zip(exponents) {
+            let plane = outputs.plane;
+            let side = self.plane_hemisphere(plane);
+            self.load_codebook(plane, matrix.format)?;
+            let row = self.new_row(plane)?;
+            let mut ready = 0;
+            for (index, tile) in outputs.tiles.iter().enumerate() {
+                self.load_tile(plane, matrix.format, tile)?;
+                self.install(plane, kind)?;
+                for input in index * per_load..((index + 1) * per_load).min(matrix.inputs) {
+                    let copies = self.apart(&[x.codes[input], x.scales[input]], side)?;
+                    let (vector, scale) = (&copies[0], Some(&copies[1]));
+                    let half = if input % per_load == 0 { Half::Low } else { Half::High };
+                    ready = self.activate(plane, &Activation { kind, half, row, first: input == 0, vector, scale })?;
+                }
+            }
+            let sum = self.accumulated(plane, row, ready);
+            let exponents = self.stored(exponents.clone());
+            let exponent = self.iadd(exponents, x.exponent)?;
+            results.push(self.ldexp(sum, exponent)?);
+        }
+        Ok(results)
+    }
+
+    fn load_codebook(&mut self, plane: u8, format: TileFormat) -> Result<(), Error> {
+        let Some(codes) = format.codebook else { return Ok(()) };
+        let state = &self.planes[usize::from(plane)];
+        let known = self.codebooks.iter().find(|(known, _)| *known == codes);
+        let (false, Some((_, copies))) = (state.codebook == Some(codes), known) else { return Ok(()) };
+        let (from, word) = (state.buffer_free, copies[usize::from(plane)].word(0));
+        let next = self.first("load of a codebook", from, |c, cycle| {
+            c.load_once(plane, &[word], 1, 0, cycle, &|from| Some(Inst::Codebook { from })).map(|()| cycle + 1)
+        })?;
+        let state = &mut self.planes[usize::from(plane)];
+        (state.buffer_free, state.codebook) = (next, Some(codes));
+        Ok(())
+    }
+
+    fn load_tile(&mut self, plane: u8, format: TileFormat, tile: &Tile) -> Result<(), Error> {
+        let words =
+            |at: Vectors| -> Vec<Word> { (at.first..at.first + at.count).map(|index| at.run.word(index)).collect() };
+        let TileFormat { kind, offsets, .. } = format;
+        // A run over all far slices serves the planes of its side together.
+        let most = load_width(self.spec, self.layout.far);
+        let width = |at: Vectors| {
+            let run = usize::from(at.run.width);
+            if run <= self.spec.mxm.load_streams as usize { run } else { most }
+        };
+        let (codes, width_of_scales) = (words(tile.codes), width(tile.scales));
+        let width = width(tile.codes);
+        self.load(plane, &Load { words: &codes, width, each: 1, ready: 0 }, |first, streams, from| {
+            let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
+            Some(Inst::Load { kind, orientation: Orientation::Row, half: Half::Low, first, streams, from })
+        })?;
+        let (scales, width) = (words(tile.scales), width_of_scales);
+        debug_assert!(scales.len() <= scale_vectors(kind, offsets, self.spec) as usize);
+        self.load(plane, &Load { words: &scales, width, each: 1, ready: 0 }, |first, streams, from| {
+            let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
+            Some(Inst::Scale { kind, offsets, first, streams, from })
+        })
+    }
+}

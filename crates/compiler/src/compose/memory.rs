@@ -1,0 +1,263 @@
+//! To memory and back: reads that arrive where and when they are wanted, writes of what flows by, copies of values.
+
+use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::field::Stream;
+use lockstep_machine::inst::operand::{Address, AluOp, Destination, Format, Slot};
+use lockstep_program::program::Word;
+
+use super::{COPIES, Composer, Producer, Step, Stored, Value};
+use crate::error::Error;
+
+/// Identities tried behind a producer to get its value to memory.
+const IDENTITIES: usize = 6;
+
+/// New near words anywhere.
+pub(crate) const ANY: Target<'static> = Target::Beside(&[]);
+
+/// The words that a value is written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'t> {
+    /// These.
+    Fixed(&'t [Word]),
+    /// New near ones, in other slices than these.
+    Beside(&'t [Word]),
+}
+
+impl Composer<'_, '_> {
+    /// Reads byte planes so that all arrive at `target` in one cycle, on one stream group.
+    pub(crate) fn read(&mut self, stored: &Stored, target: Position, cycle: u64) -> Option<Stream> {
+        let align = stored.words.len() as u8;
+        let groups = self.spec.streams as u8 / align;
+        let numbers: Vec<u8> = (0..groups).rev().map(|group| group * align).collect();
+        self.read_words(&stored.words, stored.ready, &numbers, target, cycle)
+    }
+
+    /// Reads words, one a stream, so that all arrive at `target` in one cycle; `numbers` are the first streams tried.
+    pub(crate) fn read_words(
+        &mut self,
+        words: &[Word],
+        ready: u64,
+        numbers: &[u8],
+        target: Position,
+        cycle: u64,
+    ) -> Option<Stream> {
+        let direction = if self.slice_position(words.first()?) < target { Direction::East } else { Direction::West };
+        for &number in numbers {
+            let mark = self.taken.mark();
+            let all = words.iter().enumerate().all(|(plane, word)| {
+                let stream = Stream { direction, number: number + plane as u8 };
+                self.read_word(word, ready, stream, target, cycle)
+            });
+            if all {
+                return Some(Stream { direction, number });
+            }
+            self.taken.rollback(mark);
+        }
+        None
+    }
+
+    fn read_word(&mut self, word: &Word, ready: u64, stream: Stream, target: Position, cycle: u64) -> bool {
+        let from = self.slice_position(word);
+        let way = u64::from(from.abs_diff(target)) + u64::from(self.spec.mem.read_delay);
+        let Some(issued) = cycle.checked_sub(way).filter(|issued| *issued >= ready) else { return false };
+        let slot = Slot::Read(Address { word: word.word, base: 0 }, stream);
+        self.taken.issue(Queue::Mem(word.hemisphere, word.slice), issued, memory(word.bank, slot))
+            && self.taken.stream(stream, from, issued + u64::from(self.spec.mem.read_delay), target)
+    }
+
+    /// Writes a group of streams that appears at `from` in `cycle` to memory.
+    pub(crate) fn write(
+        &mut self,
+        first: Stream,
+        format: Format,
+        from: Position,
+        cycle: u64,
+        hemisphere: Hemisphere,
+        target: Target<'_>,
+    ) -> Option<Stored> {
+        let mut words: Vec<Word> = Vec::with_capacity(format.streams().into());
+        let mut ready = 0;
+        for plane in 0..format.streams() {
+            let stream = first.plus(plane);
+            let (word, at) = match target {
+                Target::Fixed(fixed) => {
+                    let word = fixed[usize::from(plane)];
+                    (word, self.write_word(&word, stream, from, cycle)?)
+                }
+                Target::Beside(others) => {
+                    let others: Vec<u8> = others.iter().chain(&words).map(|word| word.slice).collect();
+                    self.write_near(stream, from, cycle, hemisphere, &others)?
+                }
+            };
+            words.push(word);
+            ready = ready.max(at);
+        }
+        Some(Stored { words, format, ready })
+    }
+
+    /// Writes one stream to a new near word in none of the slices `others`.
+    fn write_near(
+        &mut self,
+        stream: Stream,
+        from: Position,
+        cycle: u64,
+        hemisphere: Hemisphere,
+        others: &[u8],
+    ) -> Option<(Word, u64)> {
+        let slices = self.layout.near_slices();
+        let free = slices.iter().filter(|slice| !others.contains(slice));
+        free.flat_map(|slice| [(*slice, 0), (*slice, 1)]).find_map(|(slice, bank)| {
+            let word = self.layout.next(hemisphere, slice, bank)?;
+            let ready = self.write_word(&word, stream, from, cycle)?;
+            self.layout.take(word);
+            self.steps.push(Step::Word(word));
+            Some((word, ready))
+        })
+    }
+
+    /// Writes one stream to a word; gives the first cycle in which a read finds it.
+    fn write_word(&mut self, word: &Word, stream: Stream, from: Position, cycle: u64) -> Option<u64> {
+        let to = self.slice_position(word);
+        let issued = cycle + u64::from(from.abs_diff(to));
+        let slot = Slot::Write(Address { word: word.word, base: 0 }, stream);
+        let mark = self.taken.mark();
+        let done = self.taken.issue(Queue::Mem(word.hemisphere, word.slice), issued, memory(word.bank, slot))
+            && self.taken.stream(stream, from, cycle, to);
+        if !done {
+            self.taken.rollback(mark);
+        }
+        done.then_some(issued + u64::from(self.spec.mem.write_delay))
+    }
+
+    /// Writes the value to memory from one of its producers; where none has a free way there in its cycle, from an
+    /// identity behind it.
+    pub(crate) fn spill(&mut self, value: Value, hemisphere: Hemisphere, target: Target<'_>) -> Option<()> {
+        let mut tried = 0;
+        for _ in 0..IDENTITIES {
+            let producers = self.nodes[value.0].producers.clone();
+            for producer in &producers[tried..] {
+                if self.spill_from(value, *producer, hemisphere, target).is_some() {
+                    return Some(());
+                }
+            }
+            tried = producers.len();
+            let last = producers.last()?;
+            let producer = self.try_alu(AluOp::Identity, &[value.into()], last.appears)?;
+            self.add_producer(value, producer);
+        }
+        None
+    }
+
+    fn spill_from(
+        &mut self,
+        value: Value,
+        producer: Producer,
+        hemisphere: Hemisphere,
+        target: Target<'_>,
+    ) -> Option<()> {
+        let stored = self.leave(producer, self.nodes[value.0].format, hemisphere, target)?;
+        self.nodes[value.0].stored.push(stored);
+        self.steps.push(Step::Stored(value.0));
+        Some(())
+    }
+
+    /// Gives a producer a destination, and writes what comes to memory.
+    fn leave(
+        &mut self,
+        producer: Producer,
+        format: Format,
+        hemisphere: Hemisphere,
+        target: Target<'_>,
+    ) -> Option<Stored> {
+        let direction = hemisphere.outward();
+        let inst = self.taken.inst(producer.queue, producer.issued)?;
+        let (Inst::Alu { to, .. } | Inst::Reduce { to, .. }) = inst else { return None };
+        let east = direction == Direction::East;
+        if (east && to.east) || (!east && to.west) || (to != Destination::NONE && to.format != format) {
+            return None;
+        }
+        let groups = self.spec.streams as u8 / format.streams();
+        let free: Vec<u8> = (0..groups).rev().map(|group| group * format.streams()).collect();
+        let numbers = if to == Destination::NONE { free } else { vec![to.number] };
+        numbers.into_iter().find_map(|number| {
+            let mark = self.mark();
+            let stream = Stream { direction, number };
+            let position = self.spec.vxm_position();
+            let Some(stored) = self.write(stream, format, position, producer.appears, hemisphere, target) else {
+                self.rollback(&mark);
+                return None;
+            };
+            let to = Destination { east: to.east || east, west: to.west || !east, number, format };
+            self.taken.replace(producer.queue, producer.issued, with_destination(inst, to));
+            Some(stored)
+        })
+    }
+
+    /// The value in memory of a hemisphere.
+    pub(crate) fn in_memory(&mut self, value: Value, hemisphere: Hemisphere) -> Result<Stored, Error> {
+        let found = |c: &Self| c.nodes[value.0].stored.iter().find(|s| s.hemisphere() == hemisphere).cloned();
+        if found(self).is_none() {
+            self.put(value, hemisphere, ANY)?;
+        }
+        found(self).ok_or_else(|| Error::NoSlot { what: "a copy in memory".into(), from: 0, tried: 0 })
+    }
+
+    /// Copies of values in a hemisphere's memory that can be read in one cycle: no two share a slice.
+    pub(crate) fn apart(&mut self, values: &[Value], hemisphere: Hemisphere) -> Result<Vec<Stored>, Error> {
+        let mut chosen: Vec<Stored> = Vec::new();
+        for value in values {
+            self.in_memory(*value, hemisphere)?;
+            let mut found = None;
+            for _ in 0..COPIES {
+                let copies = &self.nodes[value.0].stored;
+                let taken = |word: &Word| chosen.iter().flat_map(|s| &s.words).any(|other| other.slice == word.slice);
+                let fits = |s: &&Stored| s.hemisphere() == hemisphere && !s.words.iter().any(taken);
+                found = copies.iter().find(fits).cloned();
+                if found.is_some() {
+                    break;
+                }
+                self.put(*value, hemisphere, ANY)?;
+            }
+            chosen.push(found.ok_or_else(|| Error::NoSlot {
+                what: "copies in different slices".into(),
+                from: 0,
+                tried: COPIES as u64,
+            })?);
+        }
+        Ok(chosen)
+    }
+
+    /// Writes the value to fixed words.
+    pub(crate) fn write_to(&mut self, value: Value, words: &[Word]) -> Result<(), Error> {
+        self.put(value, words[0].hemisphere, Target::Fixed(words))
+    }
+
+    pub(crate) fn put(&mut self, value: Value, hemisphere: Hemisphere, target: Target<'_>) -> Result<(), Error> {
+        if self.spill(value, hemisphere, target).is_some() {
+            return Ok(());
+        }
+        // Once more through an ALU, whose output is free to go there.
+        let earliest = self.earliest(value);
+        self.first("a copy", earliest, |c, cycle| {
+            let producer = c.try_alu(AluOp::Identity, &[value.into()], cycle)?;
+            c.add_producer(value, producer);
+            c.spill_from(value, producer, hemisphere, target)
+        })
+    }
+}
+
+/// A memory instruction with one slot in use.
+fn memory(bank: u8, slot: Slot) -> Inst {
+    if bank == 0 { Inst::Mem { bank0: slot, bank1: Slot::Idle } } else { Inst::Mem { bank0: Slot::Idle, bank1: slot } }
+}
+
+fn with_destination(inst: Inst, to: Destination) -> Inst {
+    match inst {
+        Inst::Alu { op, a, b, c, imm, .. } => Inst::Alu { op, a, b, c, imm, to },
+        Inst::Reduce { op, a, boundary, lanes, first, last, .. } => {
+            Inst::Reduce { op, a, boundary, lanes, first, last, to }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,138 @@
+//! A section's nodes, one after the other, for one token.
+
+use lockstep_graph::{Node, Op};
+use lockstep_machine::inst::operand::LaneMap;
+
+use super::attention::Attention;
+use super::cache::Place;
+use super::matrix::Quantized;
+use super::{Composer, Stored, Value};
+use crate::error::Error;
+use crate::network::{Order, Section};
+use crate::place::heads::HeadLanes;
+use crate::place::tiles::Tiled;
+use crate::place::{CacheRuns, Constants, Statics};
+use lockstep_machine::inst::operand::Format;
+
+/// A section and what it has in memory.
+pub(crate) struct Code<'p> {
+    pub(crate) section: &'p Section,
+    pub(crate) matrices: &'p [Option<Tiled>],
+    pub(crate) constants: &'p Constants,
+    pub(crate) cache: Option<&'p CacheRuns>,
+    pub(crate) statics: &'p Statics,
+    /// Vectors of positions that attention covers.
+    pub(crate) tiles: usize,
+}
+
+impl Code<'_> {
+    /// The section's value for its input x.
+    pub(crate) fn run(&self, c: &mut Composer<'_, '_>, x: Vec<Value>, place: Place) -> Result<Vec<Value>, Error> {
+        let mut values = vec![x];
+        let mut quantized: Vec<Option<Quantized>> = vec![None; self.section.nodes.len()];
+        for index in 1..self.section.nodes.len() {
+            let value = self.node(c, index, &values, &mut quantized, place)?;
+            values.push(value);
+        }
+        values.pop().ok_or_else(|| Error::shape("section", "no value", "one"))
+    }
+
+    fn node(
+        &self,
+        c: &mut Composer<'_, '_>,
+        index: usize,
+        values: &[Vec<Value>],
+        quantized: &mut [Option<Quantized>],
+        place: Place,
+    ) -> Result<Vec<Value>, Error> {
+        let node = &self.section.nodes[index];
+        let input = |at: usize| values[node.inputs[at].0 as usize].as_slice();
+        match &node.op {
+            Op::MatMul { weight, bias } => {
+                let from = node.inputs[0].0 as usize;
+                let x = match &quantized[from] {
+                    Some(x) => x.clone(),
+                    None => c.quantize(input(0))?,
+                };
+                quantized[from] = Some(x.clone());
+                let weight = weight.0 as usize;
+                let matrix =
+                    self.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
+                let product = c.matmul(matrix, &self.constants.weights[weight], &x)?;
+                match bias {
+                    Some(bias) => {
+                        let bias = self.vector(c, bias.0);
+                        pairs(&product, &bias, |x, y| c.add(x, y))
+                    }
+                    None => Ok(product),
+                }
+            }
+            Op::RmsNorm { weight, eps, group } => {
+                let weight = self.vector(c, weight.0);
+                if self.section.orders[index] == Order::Natural {
+                    return c.rms_norm(Composer::WHOLE, input(0), &weight, *group, *eps);
+                }
+                let boundary = self.section.heads.as_ref().map_or(Composer::WHOLE, HeadLanes::boundary);
+                let heads = input(0)
+                    .iter()
+                    .zip(&weight)
+                    .map(|(x, w)| c.rms_norm(boundary, &[*x], &[*w], *group, *eps).map(|vectors| vectors[0]));
+                heads.collect()
+            }
+            Op::Rotary { rotary, .. } => self.rotate(c, *rotary, input(0), place),
+            Op::Attention { .. } => self.attention(node)?.step(c, [input(0), input(1), input(2)], place, self.tiles),
+            Op::Silu => input(0).iter().map(|x| c.silu(*x)).collect(),
+            Op::Gelu => input(0).iter().map(|x| c.gelu(*x)).collect(),
+            Op::SoftCap { cap } => input(0).iter().map(|x| c.soft_cap(*x, *cap)).collect(),
+            Op::Add => pairs(input(0), input(1), |x, y| c.add(x, y)),
+            Op::Mul => pairs(input(0), input(1), |x, y| c.multiply(x, y)),
+            Op::Embed { .. } => Err(Error::unsupported("inside a layer:", &node.op)),
+        }
+    }
+
+    fn vector(&self, c: &mut Composer<'_, '_>, weight: u32) -> Vec<Value> {
+        self.constants.weights[weight as usize].iter().map(|stored| c.stored(stored.clone())).collect()
+    }
+
+    /// Turns pairs of neighbouring lanes by the angles of the position.
+    fn rotate(&self, c: &mut Composer<'_, '_>, rotary: usize, x: &[Value], place: Place) -> Result<Vec<Value>, Error> {
+        let [cosines, sines] = &self.statics.rotaries[rotary];
+        let cosines = c.gathered(place.position, cosines, Format::F32)?;
+        let sines = c.gathered(place.position, sines, Format::F32)?;
+        let turn = |x: &Value| {
+            let partner = c.distribute(*x, LaneMap(std::array::from_fn(|lane| Some(lane as u8 ^ 1))))?;
+            let along = c.multiply(*x, cosines)?;
+            let across = c.multiply(partner, sines)?;
+            c.add(along, across)
+        };
+        x.iter().map(turn).collect()
+    }
+
+    fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {
+        let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), Some(cache)) =
+            (&node.op, &self.section.heads, self.cache)
+        else {
+            return Err(Error::unsupported("without a cache:", &node.op));
+        };
+        let masks: &[Stored] =
+            self.statics.masks.iter().find(|(known, _)| known == heads).map_or(&[], |(_, masks)| masks);
+        Ok(Attention {
+            heads,
+            scale: *scale,
+            window: *window,
+            soft_cap: *soft_cap,
+            cache,
+            constants: self.constants,
+            masks,
+            iota: &self.statics.iota,
+        })
+    }
+}
+
+fn pairs(
+    x: &[Value],
+    y: &[Value],
+    mut step: impl FnMut(Value, Value) -> Result<Value, Error>,
+) -> Result<Vec<Value>, Error> {
+    x.iter().zip(y).map(|(x, y)| step(*x, *y)).collect()
+}

@@ -1,0 +1,183 @@
+//! The last pass: blocks, their instances, memory and bindings become a program.
+
+use std::collections::BTreeMap;
+
+use lockstep_machine::inst::operand::Format;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::Program;
+use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
+use lockstep_program::program::{BASES, Word};
+
+use crate::compose::cache::Place;
+use crate::compose::section::Code;
+use crate::compose::{Composer, Stored, Value};
+use crate::error::Error;
+use crate::network::Network;
+use crate::place::layout::Span;
+use crate::place::{Placed, PlacedKind};
+
+/// One run of a block: which, and how far its bases move.
+#[derive(Clone, Debug)]
+struct Run {
+    block: usize,
+    offsets: [i32; BASES],
+}
+
+/// Schedules all blocks and puts them together: an entry `decode` for each number of tiles of positions.
+pub(crate) fn emit(
+    name: &str,
+    spec: &MachineSpec,
+    network: &Network<'_>,
+    placed: Placed,
+    buckets: &[usize],
+) -> Result<Program<'static>, Error> {
+    let schedule = Scheduler { spec, network, placed: &placed };
+    let mut blocks = Vec::new();
+    if placed.embedding.is_some() {
+        blocks.push(schedule.embed()?);
+    }
+    let embed = blocks.len();
+    let head = match (&placed.head, &network.head) {
+        (Some(head), Some(_)) => {
+            blocks.push(schedule.head(head)?);
+            Some(blocks.len() - 1)
+        }
+        _ => None,
+    };
+    let mut entries = Vec::new();
+    for tiles in buckets {
+        let mut runs: Vec<Run> = (0..embed).map(|block| Run { block, offsets: [0; BASES] }).collect();
+        runs.extend(schedule.layers(*tiles, &mut blocks)?);
+        runs.extend(head.map(|block| Run { block, offsets: [0; BASES] }));
+        entries.push((format!("decode.{}", *tiles * spec.lanes() as usize), runs));
+    }
+    assemble(name, spec, placed, &blocks, entries)
+}
+
+fn assemble(
+    name: &str,
+    spec: &MachineSpec,
+    placed: Placed,
+    blocks: &[BlockBuilder<'_>],
+    entries: Vec<(String, Vec<Run>)>,
+) -> Result<Program<'static>, Error> {
+    let mut program = ProgramBuilder::new(name, spec);
+    // Equal names are told apart by a number.
+    let mut named = BTreeMap::new();
+    for image in placed.contents.images {
+        let before = *named.entry(image.name.clone()).and_modify(|count| *count += 1).or_insert(0);
+        let name = if before == 0 { image.name } else { format!("{}#{before}", image.name) };
+        program.image(&name, image.first, image.vectors, image.content);
+    }
+    for binding in placed.contents.bindings {
+        program.binding(&binding.name, binding.kind, binding.format, binding.elements, binding.words);
+    }
+    let blocks: Vec<u32> = blocks.iter().map(|block| program.block(block)).collect();
+    for (name, runs) in entries {
+        let entry = program.entry(&name);
+        for run in runs {
+            program.instance(entry, blocks[run.block], 0, program.end(entry, 0), run.offsets);
+        }
+    }
+    program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
+}
+
+struct Scheduler<'s, 'p, 'w> {
+    spec: &'s MachineSpec,
+    network: &'p Network<'w>,
+    placed: &'p Placed,
+}
+
+impl<'s, 'p> Scheduler<'s, 'p, '_> {
+    fn composer(&self, name: &str) -> Composer<'s, 'p> {
+        Composer::new(name, self.spec, &self.placed.layout, &self.placed.statics.codebooks)
+    }
+
+    fn embed(&self) -> Result<BlockBuilder<'s>, Error> {
+        let mut c = self.composer("embed");
+        let token = input(&mut c, &self.placed.ports.token, Format::I32);
+        let embedding = self.placed.embedding.as_ref().ok_or_else(|| Error::shape("model", "no embedding", "one"))?;
+        let row = c.embed(embedding, token)?;
+        write(&mut c, &row, &self.placed.ports.x)?;
+        c.finish()
+    }
+
+    fn head(&self, head: &PlacedKind) -> Result<BlockBuilder<'s>, Error> {
+        let section = &self.network.head.as_ref().ok_or_else(|| Error::shape("model", "no head", "one"))?.section;
+        let code = Code {
+            section,
+            matrices: &head.matrices[0].placed,
+            constants: &head.constants[0].placed,
+            cache: None,
+            statics: &self.placed.statics,
+            tiles: 0,
+        };
+        self.section("head", &code, &self.placed.ports.outputs)
+    }
+
+    /// A section from x to where its value goes.
+    fn section(&self, name: &str, code: &Code<'_>, to: &[Vec<Word>]) -> Result<BlockBuilder<'s>, Error> {
+        let mut c = self.composer(name);
+        let ports = &self.placed.ports;
+        let x = ports.x.iter().map(|words| input(&mut c, words, Format::F32)).collect();
+        let place = Place {
+            position: input(&mut c, &ports.position, Format::I32),
+            length: input(&mut c, &ports.length, Format::I32),
+        };
+        let y = code.run(&mut c, x, place)?;
+        write(&mut c, &y, to)?;
+        c.finish()
+    }
+
+    /// All layers in their order; layers of one kind whose things lie in the same banks share a block.
+    fn layers(&self, tiles: usize, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<Run>, Error> {
+        let mut variants: BTreeMap<(usize, usize, usize, usize), usize> = BTreeMap::new();
+        let mut runs = Vec::new();
+        for (index, (kind, layer)) in self.network.layers.iter().enumerate() {
+            let (placed, section) = (&self.placed.kinds[*kind], &self.network.kinds[*kind].section);
+            let missing = || Error::shape("layer", index, "a layer that was placed");
+            let (matrices, weights) = span(&placed.matrices, *layer).ok_or_else(missing)?;
+            let (constants, constant) = span(&placed.constants, *layer).ok_or_else(missing)?;
+            let cache = span(&placed.caches, *layer);
+            let mut offsets = [0; BASES];
+            offsets[1] = weights.offset(*layer) as i32;
+            offsets[2] = cache.map_or(0, |(_, span)| span.offset(*layer) as i32);
+            offsets[3] = constant.offset(*layer) as i32;
+            let key = (*kind, matrices, cache.map_or(0, |(index, _)| index), constants);
+            let is_last = index + 1 == self.network.layers.len() && self.network.head.is_none();
+            let block = match variants.get(&key) {
+                Some(block) if !is_last => *block,
+                _ => {
+                    let code = Code {
+                        section,
+                        matrices: &weights.placed,
+                        constants: &constant.placed,
+                        cache: cache.map(|(_, span)| &span.placed),
+                        statics: &self.placed.statics,
+                        tiles,
+                    };
+                    let ports = &self.placed.ports;
+                    let to = if is_last { &ports.outputs } else { &ports.x };
+                    blocks.push(self.section("layer", &code, to)?);
+                    blocks.len() - 1
+                }
+            };
+            variants.insert(key, block);
+            runs.push(Run { block, offsets });
+        }
+        Ok(runs)
+    }
+}
+
+/// The span that a layer is in, and its index.
+fn span<T>(spans: &[Span<T>], layer: usize) -> Option<(usize, &Span<T>)> {
+    spans.iter().enumerate().find(|(_, span)| (span.first..span.first + span.count).contains(&layer))
+}
+
+fn input(c: &mut Composer<'_, '_>, words: &[Word], format: Format) -> Value {
+    c.stored(Stored { words: words.to_vec(), format, ready: 0 })
+}
+
+fn write(c: &mut Composer<'_, '_>, values: &[Value], words: &[Vec<Word>]) -> Result<(), Error> {
+    values.iter().zip(words).try_for_each(|(value, words)| c.write_to(*value, words))
+}

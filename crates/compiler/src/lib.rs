@@ -1,0 +1,68 @@
+//! The deterministic compiler: a model's graph becomes a program whose every instruction has a place and a cycle.
+//!
+//! In: a graph, its weights in block formats, a machine. Out: a [`Program`] whose predicted cycles are those of its run.
+//! It knows no files and no simulator. The passes, each from one type to the next: `network.rs` (sections of the graph),
+//! `place` (memory), `compose` (instructions in space and time), `emit.rs` (the program). Start reading at [`compile`].
+
+mod compose;
+mod emit;
+mod error;
+mod network;
+mod place;
+
+pub use error::Error;
+
+use lockstep_arith::matrix::GROUP;
+use lockstep_graph::Graph;
+use lockstep_graph::contract::ContractWeight;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::Program;
+
+use network::Network;
+use place::Placed;
+
+/// What to compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The program's name.
+    pub name: String,
+    /// Longest contexts of the entries, in tokens; each is rounded up to whole vectors.
+    pub contexts: Vec<usize>,
+}
+
+/// Compiles a model for one chip.
+///
+/// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
+/// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
+pub fn compile(
+    graph: &Graph,
+    weights: &[ContractWeight],
+    spec: &MachineSpec,
+    options: &Options,
+) -> Result<Program<'static>, Error> {
+    check_machine(spec)?;
+    let lanes = spec.lanes() as usize;
+    let network = Network::new(graph, weights, lanes)?;
+    let mut buckets: Vec<usize> = options.contexts.iter().map(|context| context.div_ceil(lanes).max(1)).collect();
+    buckets.sort_unstable();
+    buckets.dedup();
+    let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
+    let placed = Placed::new(&network, spec, largest)?;
+    emit::emit(&options.name, spec, &network, placed, &buckets)
+}
+
+fn check_machine(spec: &MachineSpec) -> Result<(), Error> {
+    let needs = [
+        (spec.vxm.reduce_units > 0, "lane reducers"),
+        (spec.mxm.block, "block matrix mode"),
+        (spec.mxm.wide, "wide matrix mode"),
+        (spec.mxm.load_column, "load by column"),
+        (spec.mxm.planes_per_hemisphere >= 2, "pairs of matrix planes"),
+        (spec.mem.slices_per_hemisphere >= 40, "40 memory slices in each hemisphere"),
+        (spec.lanes().is_multiple_of(2 * GROUP as u32), "even number of groups of 32 lanes"),
+    ];
+    match needs.iter().find(|(there, _)| !there) {
+        Some((_, what)) => Err(Error::Machine { machine: spec.name.clone(), what }),
+        None => Ok(()),
+    }
+}

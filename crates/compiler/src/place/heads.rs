@@ -1,0 +1,138 @@
+//! Where the heads of attention stand in vectors, and the tables that depend on it.
+//!
+//! Key heads stand side by side, none across the middle of a vector unless it is wider than half of one. Vector
+//! `v * sharing + j` of queries holds, on the lanes of each key head of vector v, the j-th query head that shares it.
+
+use lockstep_arith::matrix::GROUP;
+use lockstep_arith::rotary::RotaryTable;
+use lockstep_graph::{Rotary, RotaryPairs};
+
+use crate::error::Error;
+
+/// The lanes of heads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeadLanes {
+    /// Elements of a head.
+    pub(crate) size: usize,
+    /// Query heads that share a key head.
+    pub(crate) sharing: usize,
+    /// For each key head, its vector and its first lane there.
+    pub(crate) places: Vec<(usize, usize)>,
+    lanes: usize,
+}
+
+impl HeadLanes {
+    pub(crate) fn new(heads: usize, kv_heads: usize, size: usize, lanes: usize) -> Result<Self, Error> {
+        if size == 0 || !size.is_multiple_of(GROUP) || size > lanes {
+            return Err(Error::shape("head size", size, format!("a multiple of {GROUP} up to {lanes}")));
+        }
+        let (mut places, mut vector, mut next) = (Vec::new(), 0, 0);
+        for _ in 0..kv_heads {
+            if next < lanes / 2 && next + size > lanes / 2 && size <= lanes / 2 {
+                next = lanes / 2;
+            }
+            if next + size > lanes {
+                (vector, next) = (vector + 1, 0);
+            }
+            places.push((vector, next));
+            next += size;
+        }
+        Ok(Self { size, sharing: heads / kv_heads, places, lanes })
+    }
+
+    /// Vectors that one row of keys takes.
+    pub(crate) fn vectors(&self) -> usize {
+        self.places.last().map_or(0, |(vector, _)| vector + 1)
+    }
+
+    /// The key heads of a vector, with their first lanes.
+    pub(crate) fn of_vector(&self, vector: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.places.iter().enumerate().filter(move |(_, place)| place.0 == vector).map(|(kv, place)| (kv, place.1))
+    }
+
+    /// The matrix row for each lane of each vector, `order` being the element that stands in each lane of a head, and
+    /// `head_of(kv, j)` the head for a key head; `sharing` is 1 for keys and values.
+    fn rows(
+        &self,
+        sharing: usize,
+        order: &[usize],
+        head_of: impl Fn(usize, usize) -> usize,
+    ) -> Vec<Vec<Option<usize>>> {
+        let mut rows = vec![vec![None; self.lanes]; self.vectors() * sharing];
+        for (kv, (vector, first)) in self.places.iter().enumerate() {
+            for j in 0..sharing {
+                for (lane, element) in order.iter().enumerate() {
+                    rows[vector * sharing + j][first + lane] = Some(head_of(kv, j) * self.size + element);
+                }
+            }
+        }
+        rows
+    }
+
+    /// The elements of queries by vector and lane.
+    pub(crate) fn query_rows(&self, order: &[usize]) -> Vec<Vec<Option<usize>>> {
+        self.rows(self.sharing, order, |kv, j| kv * self.sharing + j)
+    }
+
+    /// The elements of keys or values by vector and lane.
+    pub(crate) fn key_rows(&self, order: &[usize]) -> Vec<Vec<Option<usize>>> {
+        self.rows(1, order, |kv, _| kv)
+    }
+
+    /// Where each group of 32 lanes of the query vectors comes from.
+    pub(crate) fn query_groups(&self) -> Vec<Vec<Option<usize>>> {
+        let natural: Vec<usize> = (0..self.size).collect();
+        let group = |lanes: &[Option<usize>]| lanes[0].map(|row| row / GROUP);
+        self.query_rows(&natural).iter().map(|rows| rows.chunks(GROUP).map(group).collect()).collect()
+    }
+
+    /// Segments of a reduction: one a head, and one for what lies between heads.
+    pub(crate) fn boundary(&self) -> u32 {
+        let ends = self.of_vector(0).flat_map(|(_, first)| [first, first + self.size]);
+        let groups = self.lanes.div_ceil(GROUP);
+        ends.fold(1, |bits, lane| bits | 1 << (lane / GROUP)) & ((1 << groups) - 1)
+    }
+
+    /// -1 on the lanes of a key head.
+    pub(crate) fn mask(&self, kv: usize) -> Vec<i32> {
+        let first = self.places[kv].1;
+        (0..self.lanes).map(|lane| -i32::from((first..first + self.size).contains(&lane))).collect()
+    }
+
+    /// Rows of cosines and of sines with the sign of each lane, for all positions, as the heads' lanes need them.
+    pub(crate) fn rotary_rows(&self, rotary: &Rotary, positions: usize) -> [Vec<Vec<f32>>; 2] {
+        let table = RotaryTable::new(&rotary.frequencies, positions);
+        let order = rotated_order(self.size, rotary);
+        let mut rows = [vec![vec![0.0; self.lanes]; positions], vec![vec![0.0; self.lanes]; positions]];
+        let [cosine_rows, sine_rows] = &mut rows;
+        for (position, (cosine_row, sine_row)) in cosine_rows.iter_mut().zip(sine_rows).enumerate() {
+            let (cosines, sines) = table.position(position);
+            for (_, first) in self.of_vector(0) {
+                for (lane, element) in order.iter().enumerate() {
+                    if *element >= rotary.rotary_size {
+                        cosine_row[first + lane] = 1.0;
+                        continue;
+                    }
+                    let half = rotary.rotary_size / 2;
+                    let (pair, is_first) = match rotary.pairs {
+                        RotaryPairs::Adjacent => (element / 2, element % 2 == 0),
+                        RotaryPairs::Halves => (element % half, *element < half),
+                    };
+                    let sine = if is_first { -sines[pair] } else { sines[pair] };
+                    (cosine_row[first + lane], sine_row[first + lane]) = (cosines[pair], sine);
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// The element of a head that stands in each of its lanes: partners stand side by side.
+pub(crate) fn rotated_order(size: usize, rotary: &Rotary) -> Vec<usize> {
+    let half = rotary.rotary_size / 2;
+    let element = |lane: usize| match rotary.pairs {
+        RotaryPairs::Halves if lane < rotary.rotary_size => lane / 2 + lane % 2 * half,
+        _ => lane,
+    };
+    (0..size).map(element).collect()
+}

@@ -1,0 +1,251 @@
+//! Where things lie in memory: zones of slices, words handed out, regions that repeat from layer to layer.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::inst::operand::Format;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::program::Word;
+
+use crate::error::Error;
+
+/// Consecutive slices of one hemisphere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Zone {
+    pub(crate) first: u8,
+    pub(crate) end: u8,
+}
+
+impl Zone {
+    /// Slices.
+    pub(crate) fn width(self) -> u8 {
+        self.end - self.first
+    }
+}
+
+/// Vectors dealt round over consecutive slices: vector i is in slice `first_slice + i % width`, all in one bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) hemisphere: Hemisphere,
+    pub(crate) first_slice: u8,
+    pub(crate) width: u8,
+    pub(crate) bank: u8,
+    pub(crate) base: u16,
+}
+
+impl Run {
+    /// Where vector `index` is.
+    pub(crate) fn word(self, index: usize) -> Word {
+        let width = usize::from(self.width);
+        Word {
+            chip: 0,
+            hemisphere: self.hemisphere,
+            slice: self.first_slice + (index % width) as u8,
+            bank: self.bank,
+            word: self.base + (index / width) as u16,
+        }
+    }
+
+    /// The run of the same shape that lies so many words further.
+    pub(crate) fn moved(self, words: u32) -> Self {
+        Self { base: self.base + words as u16, ..self }
+    }
+}
+
+/// A bank of a slice.
+type Bank = (Hemisphere, u8, u8);
+
+/// Things that lie in memory once for each of several layers, `stride` words apart in each bank.
+#[derive(Clone, Debug)]
+pub(crate) struct Span<T> {
+    /// The first of the layers.
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    pub(crate) stride: u32,
+    /// Where they lie for the first.
+    pub(crate) placed: T,
+}
+
+impl<T> Span<T> {
+    /// How far a layer's words are from those of the first.
+    pub(crate) fn offset(&self, layer: usize) -> u32 {
+        (layer - self.first) as u32 * self.stride
+    }
+}
+
+/// The chip's memory as it is given out.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    lanes: usize,
+    words_per_bank: u32,
+    /// Values, constants, inputs and outputs.
+    pub(crate) near: Zone,
+    /// Weights, tables, keys and values.
+    pub(crate) far: Zone,
+    /// Words given out, from the bottom of each bank.
+    used: BTreeMap<Bank, u32>,
+    /// Words whose addresses move from instance to instance, with their base.
+    moving: BTreeMap<Bank, Vec<(Range<u32>, u8)>>,
+    /// The bank in which runs are sought, where it is given.
+    bank: Option<u8>,
+    /// Where the next near word is sought.
+    turn: u32,
+}
+
+impl Layout {
+    pub(crate) fn new(spec: &MachineSpec) -> Self {
+        // Slices of one register meet the streams together, so a zone's border is a register's.
+        let register = spec.mem.slices_per_register;
+        let border = (12 / register).max(1) * register;
+        let end = spec.instruction.text_first_slice.min(spec.mem.slices_per_hemisphere);
+        Self {
+            lanes: spec.lanes() as usize,
+            words_per_bank: spec.words_per_bank(),
+            near: Zone { first: 0, end: border as u8 },
+            far: Zone { first: border as u8, end: end as u8 },
+            used: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            bank: None,
+            turn: 0,
+        }
+    }
+
+    /// Lanes of a vector.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// The base by which the word is addressed.
+    pub(crate) fn base(&self, hemisphere: Hemisphere, slice: u8, bank: u8, word: u16) -> u8 {
+        let ranges = self.moving.get(&(hemisphere, slice, bank));
+        let found = ranges.into_iter().flatten().find(|(range, _)| range.contains(&word.into()));
+        found.map_or(0, |(_, base)| *base)
+    }
+
+    /// Places things of `count` layers, addressed by `base`: as many as fit where `bank` lets them lie, in each of
+    /// `banks` in turn.
+    pub(crate) fn repeated<T>(
+        &mut self,
+        base: u8,
+        count: usize,
+        banks: &[Option<u8>],
+        place: impl Fn(&mut Self) -> Result<T, Error>,
+    ) -> Result<Vec<Span<T>>, Error> {
+        let (mut spans, mut first, mut failed) = (Vec::new(), 0, None);
+        for bank in banks {
+            let mut trial = Self { bank: *bank, ..self.clone() };
+            let placed = match place(&mut trial) {
+                Ok(placed) => placed,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            let grown = trial.grown_since(self);
+            let stride = grown.iter().map(|(_, words)| *words).max().unwrap_or_default();
+            let room = |(bank, _): &(Bank, u32)| self.words_per_bank - self.used_in(*bank);
+            let fit = grown.iter().map(|bank| room(bank) / stride.max(1)).min().map_or(count, |fit| fit as usize);
+            let here = fit.min(count - first);
+            if here == 0 {
+                continue;
+            }
+            for (bank, _) in grown {
+                let (from, words) = (self.used_in(bank), stride * here as u32);
+                trial.used.insert(bank, from + words);
+                trial.moving.entry(bank).or_default().push((from..from + words, base));
+            }
+            *self = Self { bank: None, ..trial };
+            spans.push(Span { first, count: here, stride, placed });
+            first += here;
+        }
+        match failed {
+            _ if first == count => Ok(spans),
+            Some(error) => Err(error),
+            None => Err(Error::Layers { fit: first, count }),
+        }
+    }
+
+    fn used_in(&self, bank: Bank) -> u32 {
+        self.used.get(&bank).copied().unwrap_or_default()
+    }
+
+    /// Banks in which more is given out than before, and how much.
+    fn grown_since(&self, before: &Self) -> Vec<(Bank, u32)> {
+        let grown = self.used.iter().map(|(bank, words)| (*bank, words - before.used_in(*bank)));
+        grown.filter(|(_, words)| *words > 0).collect()
+    }
+
+    /// Near slices of the next value, first those whose turn it is.
+    pub(crate) fn near_slices(&mut self) -> Vec<u8> {
+        // A step that has no factor in common with the number of slices visits all of them.
+        self.turn = self.turn.wrapping_add(5);
+        let count = u32::from(self.near.end);
+        (0..count).map(|i| ((self.turn + i) % count) as u8).collect()
+    }
+
+    /// The word that the next [`Self::take`] of a bank gives.
+    pub(crate) fn next(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> Option<Word> {
+        let word = self.used_in((hemisphere, slice, bank));
+        (word < self.words_per_bank).then_some(Word { chip: 0, hemisphere, slice, bank, word: word as u16 })
+    }
+
+    /// Gives out the word that [`Self::next`] showed.
+    pub(crate) fn take(&mut self, word: Word) {
+        self.used.insert((word.hemisphere, word.slice, word.bank), u32::from(word.word) + 1);
+    }
+
+    /// Takes back the word that was given out last in its bank.
+    pub(crate) fn untake(&mut self, word: Word) {
+        self.used.insert((word.hemisphere, word.slice, word.bank), u32::from(word.word));
+    }
+
+    /// Near words for the byte planes of a constant, an input or an output, in different slices.
+    pub(crate) fn near_words(
+        &mut self,
+        what: &str,
+        hemisphere: Hemisphere,
+        format: Format,
+    ) -> Result<Vec<Word>, Error> {
+        let planes = format.streams();
+        let slices = self.near_slices();
+        let first = (self.turn % 2) as u8;
+        for bank in [first, 1 - first] {
+            let free = slices.iter().filter_map(|slice| self.next(hemisphere, *slice, bank));
+            let found: Vec<Word> = free.take(planes.into()).collect();
+            if found.len() == usize::from(planes) {
+                for word in &found {
+                    self.take(*word);
+                }
+                return Ok(found);
+            }
+        }
+        Err(Error::memory(what, planes.into(), self.near))
+    }
+
+    /// A run of far vectors: in the bank that is given, or the first in which all its slices have room.
+    pub(crate) fn run(
+        &mut self,
+        what: &str,
+        hemisphere: Hemisphere,
+        slices: Zone,
+        vectors: usize,
+    ) -> Result<Run, Error> {
+        let words = vectors.div_ceil(slices.width().into()) as u32;
+        for bank in self.bank.map_or(vec![0, 1], |bank| vec![bank]) {
+            let banks = (slices.first..slices.end).map(|slice| (hemisphere, slice, bank));
+            let base = banks.clone().map(|bank| self.used_in(bank)).max().unwrap_or_default();
+            if base + words <= self.words_per_bank {
+                self.used.extend(banks.map(|bank| (bank, base + words)));
+                return Ok(Run {
+                    hemisphere,
+                    first_slice: slices.first,
+                    width: slices.width(),
+                    bank,
+                    base: base as u16,
+                });
+            }
+        }
+        Err(Error::memory(what, words, slices))
+    }
+}

@@ -1,0 +1,238 @@
+//! Weight matrices as tiles: which row and column stands where, and the vectors that a plane loads.
+
+use lockstep_arith::matrix::{BlockMatrix, Format as BlockFormat, GROUP};
+use lockstep_machine::access::scale_vectors;
+use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::inst::operand::TileKind;
+use lockstep_machine::spec::MachineSpec;
+
+use super::contents::Contents;
+use super::layout::{Layout, Run, Zone};
+use crate::error::Error;
+
+/// How a matrix is spread over tiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arrangement {
+    /// For each tile of outputs and each of its lanes, the matrix's row.
+    pub(crate) rows: Vec<Vec<Option<usize>>>,
+    /// For each tile of inputs and each of its groups of 32 lanes, the matrix's group of columns.
+    pub(crate) groups: Vec<Vec<Option<usize>>>,
+}
+
+/// `0..count` dealt to tiles of `size`, the last one filled up with nothing.
+pub(crate) fn in_order(count: usize, size: usize) -> Vec<Vec<Option<usize>>> {
+    (0..count.div_ceil(size))
+        .map(|tile| (tile * size..(tile + 1) * size).map(|at| (at < count).then_some(at)).collect())
+        .collect()
+}
+
+/// Consecutive vectors of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vectors {
+    pub(crate) run: Run,
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+}
+
+/// A tile in memory, as a plane loads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub(crate) codes: Vectors,
+    pub(crate) scales: Vectors,
+}
+
+/// All tiles of one tile of outputs.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    pub(crate) plane: u8,
+    /// One for LB8, or one pair for LB4, after the other.
+    pub(crate) tiles: Vec<Tile>,
+}
+
+/// The kind of a format's tiles, and what else its loads depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TileFormat {
+    pub(crate) kind: TileKind,
+    pub(crate) offsets: bool,
+    pub(crate) codebook: Option<[i8; 16]>,
+}
+
+impl From<BlockFormat> for TileFormat {
+    fn from(format: BlockFormat) -> Self {
+        match format {
+            BlockFormat::Lb4 { codebook, has_offset } => {
+                Self { kind: TileKind::Lb4, offsets: has_offset, codebook: Some(codebook) }
+            }
+            BlockFormat::Lb8 => Self { kind: TileKind::Lb8, offsets: false, codebook: None },
+        }
+    }
+}
+
+impl TileFormat {
+    /// Tiles of inputs that one load installs.
+    pub(crate) fn inputs_per_load(self) -> usize {
+        if self.kind == TileKind::Lb4 { 2 } else { 1 }
+    }
+}
+
+/// The sides of the chip.
+const SIDES: [Hemisphere; 2] = [Hemisphere::West, Hemisphere::East];
+
+/// A matrix in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Tiled {
+    pub(crate) format: TileFormat,
+    /// Tiles of inputs.
+    pub(crate) inputs: usize,
+    pub(crate) outputs: Vec<Outputs>,
+}
+
+/// Vectors that a plane loads at once, so that both planes of a hemisphere can load from the far slices.
+pub(crate) fn load_width(spec: &MachineSpec, far: Zone) -> usize {
+    let each = u32::from(far.width()) / spec.mxm.planes_per_hemisphere;
+    each.min(spec.mxm.load_streams) as usize
+}
+
+/// Places matrices: their tiles of outputs go round the planes, each matrix going on where the one before it ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Tiler<'a> {
+    pub(crate) spec: &'a MachineSpec,
+    pub(crate) plane: u8,
+}
+
+impl Tiler<'_> {
+    pub(crate) fn place(
+        &mut self,
+        name: &str,
+        format: BlockFormat,
+        arrangement: &Arrangement,
+        layout: &mut Layout,
+    ) -> Result<Tiled, Error> {
+        let (format, spec) = (TileFormat::from(format), self.spec);
+        let planes = spec.planes() as u8;
+        let mut counts = [0; SIDES.len()];
+        let mut counted = Vec::new();
+        for rows in &arrangement.rows {
+            let side = usize::from(spec.plane_hemisphere(self.plane) == SIDES[1]);
+            let mut append = |count: usize| {
+                counts[side] += count;
+                (counts[side] - count, count)
+            };
+            let tiles = arrangement.groups.chunks(format.inputs_per_load()).map(|inputs| {
+                let codes = append(used(rows));
+                (codes, append(scale_count(format, inputs, spec)))
+            });
+            counted.push((self.plane, side, tiles.collect::<Vec<_>>()));
+            self.plane = (self.plane + 1) % planes;
+        }
+        let mut runs = Vec::new();
+        for (side, count) in SIDES.into_iter().zip(counts) {
+            runs.push(layout.run(name, side, layout.far, count)?);
+        }
+        let outputs = counted.into_iter().map(|(plane, side, tiles)| {
+            let vectors = |(first, count)| Vectors { run: runs[side], first, count };
+            let tiles =
+                tiles.into_iter().map(|(codes, scales)| Tile { codes: vectors(codes), scales: vectors(scales) });
+            Outputs { plane, tiles: tiles.collect() }
+        });
+        Ok(Tiled { format, inputs: arrangement.groups.len(), outputs: outputs.collect() })
+    }
+}
+
+impl Tiled {
+    /// Writes a matrix so many words further than the tiles were placed.
+    pub(crate) fn fill(
+        &self,
+        name: &str,
+        matrix: &BlockMatrix,
+        arrangement: &Arrangement,
+        offset: u32,
+        spec: &MachineSpec,
+        contents: &mut Contents,
+    ) {
+        let mut runs: Vec<(Run, Vec<Vec<u8>>)> = Vec::new();
+        let mut put = |at: &Vectors, vectors: Vec<Vec<u8>>| {
+            let known = runs.iter().position(|(run, _)| *run == at.run);
+            let index = known.unwrap_or_else(|| {
+                runs.push((at.run, Vec::new()));
+                runs.len() - 1
+            });
+            let held = &mut runs[index].1;
+            held.resize(held.len().max(at.first), vec![0; spec.lanes() as usize]);
+            held.extend(vectors);
+        };
+        for (rows, outputs) in arrangement.rows.iter().zip(&self.outputs) {
+            let inputs = arrangement.groups.chunks(self.format.inputs_per_load());
+            for (inputs, tile) in inputs.zip(&outputs.tiles) {
+                put(&tile.codes, code_vectors(matrix, rows, inputs, spec));
+                put(&tile.scales, all_scale_vectors(matrix, rows, inputs, self.format, spec));
+            }
+        }
+        for (run, vectors) in runs {
+            contents.fill(name, run.moved(offset), &vectors);
+        }
+    }
+}
+
+/// Row vectors up to the last that holds a row.
+pub(crate) fn used(rows: &[Option<usize>]) -> usize {
+    rows.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
+}
+
+/// Row vectors of codes; for LB4 the second tile's stand in the high nibbles.
+pub(crate) fn code_vectors(
+    matrix: &BlockMatrix,
+    rows: &[Option<usize>],
+    inputs: &[Vec<Option<usize>>],
+    spec: &MachineSpec,
+) -> Vec<Vec<u8>> {
+    let mut vectors = vec![vec![0; spec.lanes() as usize]; used(rows)];
+    for (vector, row) in vectors.iter_mut().zip(rows) {
+        let Some(row) = row else { continue };
+        for (tile, groups) in inputs.iter().enumerate() {
+            for (at, group) in groups.iter().enumerate() {
+                let Some(group) = group else { continue };
+                let codes = &matrix.codes[(row * matrix.groups() + group) * GROUP..][..GROUP];
+                for (lane, code) in vector[at * GROUP..].iter_mut().zip(codes) {
+                    *lane |= if tile == 0 { *code as u8 } else { (*code as u8) << 4 };
+                }
+            }
+        }
+    }
+    vectors
+}
+
+/// How many scale vectors the tiles of one load have.
+pub(crate) fn scale_count(format: TileFormat, inputs: &[Vec<Option<usize>>], spec: &MachineSpec) -> usize {
+    let all = scale_vectors(format.kind, format.offsets, spec) as usize;
+    all / format.inputs_per_load() * inputs.len()
+}
+
+/// Scale vectors, lanes being outputs.
+pub(crate) fn all_scale_vectors(
+    matrix: &BlockMatrix,
+    rows: &[Option<usize>],
+    inputs: &[Vec<Option<usize>>],
+    format: TileFormat,
+    spec: &MachineSpec,
+) -> Vec<Vec<u8>> {
+    let lanes = spec.lanes() as usize;
+    let groups = lanes.div_ceil(GROUP);
+    let mut vectors = Vec::with_capacity(scale_count(format, inputs, spec));
+    for tile in inputs {
+        for table in [Some(&matrix.scale), format.offsets.then_some(&matrix.offset)].into_iter().flatten() {
+            for at in 0..groups {
+                let number = |row: &Option<usize>| match (row, tile.get(at).copied().flatten()) {
+                    (Some(row), Some(group)) => table[row * matrix.groups() + group],
+                    _ => 0,
+                };
+                for byte in 0..2 {
+                    let mut vector: Vec<u8> = rows.iter().map(|row| number(row).to_le_bytes()[byte]).collect();
+                    vector.resize(lanes, 0);
+                    vectors.push(vector);
+                }
+            }
+        }
+    }
+    vectors
+}
