@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::network::Network;
 use crate::place::layout::Span;
 use crate::place::{Placed, PlacedKind};
+use crate::{Options, Part};
 
 /// One run of a block: which, and how far its bases move.
 #[derive(Clone, Debug)]
@@ -23,9 +24,9 @@ struct Run {
     offsets: [i32; BASES],
 }
 
-/// Schedules all blocks and puts them together: an entry `decode` for each number of tiles of positions.
+/// Schedules all blocks and puts them together: an entry for each number of tiles of positions.
 pub(crate) fn emit(
-    name: &str,
+    options: &Options,
     spec: &MachineSpec,
     network: &Network<'_>,
     placed: Placed,
@@ -49,9 +50,15 @@ pub(crate) fn emit(
         let mut runs: Vec<Run> = (0..embed).map(|block| Run { block, offsets: [0; BASES] }).collect();
         runs.extend(schedule.layers(*tiles, &mut blocks)?);
         runs.extend(head.map(|block| Run { block, offsets: [0; BASES] }));
-        entries.push((format!("decode.{}", *tiles * spec.lanes() as usize), runs));
+        let positions = *tiles * spec.lanes() as usize;
+        let name = match options.part {
+            Part::Layer if buckets.len() == 1 => "layer".into(),
+            Part::Layer => format!("layer.{positions}"),
+            Part::Model => format!("decode.{positions}"),
+        };
+        entries.push((name, runs));
     }
-    assemble(name, spec, placed, &blocks, entries)
+    assemble(&options.name, spec, placed, &blocks, entries)
 }
 
 fn assemble(

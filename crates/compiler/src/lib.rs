@@ -21,11 +21,23 @@ use lockstep_program::Program;
 use network::Network;
 use place::Placed;
 
+/// How much of a model is compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, from a token to its logits.
+    #[default]
+    Model,
+    /// The first decoder layer alone, from x to y.
+    Layer,
+}
+
 /// What to compile.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The program's name.
     pub name: String,
+    /// How much of the model.
+    pub part: Part,
     /// Longest contexts of the entries, in tokens; each is rounded up to whole vectors.
     pub contexts: Vec<usize>,
 }
@@ -34,6 +46,9 @@ pub struct Options {
 ///
 /// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
 /// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
+///
+/// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
+/// `layer` where there is one. Weights behind those of the first layer may be missing.
 pub fn compile(
     graph: &Graph,
     weights: &[ContractWeight],
@@ -42,13 +57,16 @@ pub fn compile(
 ) -> Result<Program<'static>, Error> {
     check_machine(spec)?;
     let lanes = spec.lanes() as usize;
-    let network = Network::new(graph, weights, lanes)?;
+    let network = match options.part {
+        Part::Model => Network::new(graph, weights, lanes)?,
+        Part::Layer => Network::first_layer(graph, weights, lanes)?,
+    };
     let mut buckets: Vec<usize> = options.contexts.iter().map(|context| context.div_ceil(lanes).max(1)).collect();
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
     let placed = Placed::new(&network, spec, largest)?;
-    emit::emit(&options.name, spec, &network, placed, &buckets)
+    emit::emit(options, spec, &network, placed, &buckets)
 }
 
 fn check_machine(spec: &MachineSpec) -> Result<(), Error> {

@@ -89,12 +89,7 @@ pub(crate) struct Network<'w> {
 impl<'w> Network<'w> {
     /// Cuts a graph into sections for vectors of `lanes` lanes.
     pub(crate) fn new(graph: &'w Graph, weights: &'w [ContractWeight], lanes: usize) -> Result<Self, Error> {
-        let named = |id: WeightId| {
-            let name = graph.weight(id).name.as_str();
-            let weight =
-                weights.get(id.0 as usize).ok_or_else(|| Error::shape(name, "no values", "a matrix or a vector"));
-            weight.map(|weight| Named { name, weight })
-        };
+        let named = |id: WeightId| named(graph, weights, id);
         let embed = match graph.nodes.first() {
             Some(Node { op: Op::Embed { table, factor }, width, .. }) => (named(*table)?, *factor, *width),
             _ => return Err(Error::shape("graph", "no embedding at its start", "a language model")),
@@ -122,6 +117,23 @@ impl<'w> Network<'w> {
         Ok(network)
     }
 
+    /// The first decoder layer alone: from x to y, without embedding and head.
+    pub(crate) fn first_layer(graph: &'w Graph, weights: &'w [ContractWeight], lanes: usize) -> Result<Self, Error> {
+        let end = layer_ends(graph).into_iter().next();
+        let end = end.ok_or_else(|| Error::shape("graph", "no decoder layer", "at least one"))?;
+        let (section, weights) = section(graph, 0, end, lanes, &|id| named(graph, weights, id))?;
+        let mut network = Self {
+            embedding: None,
+            kinds: Vec::new(),
+            layers: Vec::new(),
+            head: None,
+            rotaries: &graph.rotaries,
+            hidden: graph.nodes[0].width,
+        };
+        network.push(section, weights);
+        Ok(network)
+    }
+
     fn push(&mut self, section: Section, weights: Vec<Named<'w>>) {
         let kind = self.kinds.iter().position(|kind| kind.section == section).unwrap_or_else(|| {
             self.kinds.push(Kind { section, weights: Vec::new() });
@@ -135,6 +147,20 @@ impl<'w> Network<'w> {
     pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
         self.kinds.iter().chain(&self.head).map(|kind| &kind.section)
     }
+}
+
+/// A weight of the graph, which has the graph's shape.
+fn named<'w>(graph: &'w Graph, weights: &'w [ContractWeight], id: WeightId) -> Result<Named<'w>, Error> {
+    let declared = graph.weight(id);
+    let (weight, found) = match weights.get(id.0 as usize) {
+        Some(weight @ ContractWeight::Matrix(matrix)) => (weight, vec![matrix.rows, matrix.cols]),
+        Some(weight @ ContractWeight::Vector(vector)) => (weight, vec![vector.len()]),
+        None => return Err(Error::shape(&declared.name, "no values", "a matrix or a vector")),
+    };
+    if found != declared.shape {
+        return Err(Error::shape(&declared.name, format!("{found:?}"), format!("{:?}", declared.shape)));
+    }
+    Ok(Named { name: &declared.name, weight })
 }
 
 /// The last nodes of all decoder layers: the last residual sum before the next attention, or before the head.

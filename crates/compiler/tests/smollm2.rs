@@ -34,7 +34,7 @@ fn decode_equals_the_host() {
     let model = from_gguf(&gguf).unwrap();
     let weights = contract_weights(&model).unwrap();
     let start = Instant::now();
-    let options = Options { name: "smollm2".into(), contexts: vec![256] };
+    let options = Options { name: "smollm2".into(), contexts: vec![256], ..Options::default() };
     let program = compile(&model.graph, &weights, &spec, &options).unwrap_or_else(|error| panic!("{error}"));
     println!("compiled in {:?}", start.elapsed());
     for block in &program.blocks {

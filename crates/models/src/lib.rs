@@ -10,6 +10,7 @@ mod blueprint;
 mod decoder;
 mod error;
 mod family;
+mod first_layer;
 mod gguf;
 mod hf;
 mod json;

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Fixture, PLAIN, QUANTISED, divergence, largest_difference, rms_difference, tensors};
 use lockstep_formats::Gguf;
-use lockstep_graph::{Graph, Op, RotaryPairs, contract, interpret};
+use lockstep_graph::{Graph, Op, RotaryPairs, contract, interpret, verify};
 use lockstep_models::weights::{FloatWeights, contract_weights};
 use lockstep_models::{Model, Transform, from_gguf, from_hf};
 
@@ -181,6 +181,23 @@ fn weights_are_bound_in_the_order_of_the_graph() {
                 assert_eq!(bound.tensor.name, weight.name);
                 assert_eq!(bound.transform, Transform::None);
             }
+        });
+    }
+}
+
+#[test]
+fn the_first_layer_alone_has_the_values_of_the_whole() {
+    for fixture in &PLAIN {
+        with_gguf(fixture, |model| {
+            let layer = model.first_layer().unwrap();
+            assert_eq!((verify(&layer.graph), layer.graph.layers()), (Vec::new(), 1), "{fixture:?}");
+            let mut whole = model.graph.clone();
+            whole.output = layer.graph.output;
+            let tokens = fixture.reference().tokens;
+            let values = |model: &Model<'_>, graph: &Graph| {
+                contract::logits(graph, &contract_weights(model).unwrap(), &tokens).unwrap()
+            };
+            assert!(values(&layer, &layer.graph) == values(model, &whole), "{fixture:?}");
         });
     }
 }
