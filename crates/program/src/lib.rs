@@ -8,6 +8,7 @@
 pub mod builder;
 pub mod check;
 pub mod derive;
+pub mod explain;
 pub mod file;
 pub mod form;
 pub mod issues;
@@ -17,5 +18,6 @@ pub mod text;
 pub mod verify;
 
 pub use derive::derive;
+pub use explain::explain;
 pub use program::Program;
 pub use verify::verify;
