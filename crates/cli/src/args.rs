@@ -65,7 +65,7 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Run a program on simulated chips, cycle by cycle as predicted
     Simulate(SimulateArguments),
-    /// Write the hand-made program of a model's first decoder layer
+    /// Write the program of a model's first decoder layer alone, from x to y
     Layer(LayerArguments),
     /// Describe machines
     Machine {

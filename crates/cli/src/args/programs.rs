@@ -150,8 +150,7 @@ const LAYER_EXAMPLES: &str = "\
 Examples:
   lockstep layer -o layer.lks
   lockstep simulate layer.lks --input 'x=random seed=1 min=-1 max=1' \\
-      --input 'position=fill 0' --input 'length=fill 1' --input 'row=fill 0'
-  lockstep simulate layer.lks --entry embedding --input 'row=fill 42' ...";
+      --input 'position=fill 0' --input 'length=fill 1'";
 
 /// Which layer, and for which machine.
 #[derive(Debug, Args)]

@@ -1,11 +1,12 @@
-//! `lockstep layer`: the hand-made program of a decoder layer with a model's real weights.
+//! `lockstep layer`: the program of a decoder layer alone, with a model's real weights.
 
 use crate::args::LayerArguments;
 use crate::load::{path_of, with_contents};
 use crate::output::{self, write_file};
 use crate::{store, system};
 use anyhow::{Context, Result};
-use lockstep_layer::{build, first_layer, layer_weights};
+use lockstep_compiler::{Options, Part, compile};
+use lockstep_models::weights::contract_weights;
 use lockstep_program::file;
 
 /// Writes the program of the first layer of a model.
@@ -13,12 +14,14 @@ pub fn layer(arguments: &LayerArguments) -> Result<()> {
     let files = store::resolve(&arguments.model)?;
     let system = system::open(&arguments.system)?;
     let positions = system.machine().lanes() as usize;
-    let weights = with_contents(&files, |contents| {
-        let model = first_layer(&contents.model()?)?;
-        Ok(layer_weights(&model, positions)?)
+    let (graph, weights) = with_contents(&files, |contents| {
+        let model = contents.model()?.first_layer().context("the model has no decoder layer")?;
+        let weights = contract_weights(&model)?;
+        Ok((model.graph, weights))
     })
     .with_context(|| path_of(&files).display().to_string())?;
-    let program = build(system.machine(), &weights)?;
+    let options = Options { name: "layer".into(), part: Part::Layer, contexts: vec![positions] };
+    let program = compile(&graph, &weights, system.machine(), &options)?;
     let bytes = file::encode(&program);
     write_file(&arguments.output, &bytes)?;
     let entries: Vec<_> =

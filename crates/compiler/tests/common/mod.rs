@@ -1,4 +1,6 @@
 //! What the tests share.
 #![allow(missing_docs, unreachable_pub)]
 
+pub mod layer;
 pub mod model;
+pub mod random;
