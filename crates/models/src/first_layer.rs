@@ -21,7 +21,9 @@ impl<'a> Model<'a> {
                 Op::Embed { table: weight, .. } | Op::RmsNorm { weight, .. } => keep(weight, &mut kept),
                 Op::MatMul { weight, bias } => {
                     keep(weight, &mut kept);
-                    bias.iter_mut().for_each(|bias| keep(bias, &mut kept));
+                    if let Some(bias) = bias {
+                        keep(bias, &mut kept);
+                    }
                 }
                 Op::Rotary { rotary, .. } => {
                     let own = &self.graph.rotaries[*rotary];
