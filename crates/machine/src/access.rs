@@ -56,6 +56,24 @@ pub struct WordAddress {
     pub base: u8,
 }
 
+impl Place {
+    /// The place that a repetition touches, whose words and rows have moved on by so many: see [`Inst::repeated`].
+    #[inline]
+    #[must_use]
+    pub fn moved(self, words: i32, rows: i32) -> Self {
+        let word = |address: WordAddress| WordAddress { word: address.word + words, ..address };
+        let row = |row: u16| (i32::from(row) + rows) as u16;
+        match self {
+            Self::Word(side, slice, bank, address) => Self::Word(side, slice, bank, word(address)),
+            Self::Words(side, slice, bank, address, count) => Self::Words(side, slice, bank, word(address), count),
+            Self::BufferVector(plane, vector) => Self::BufferVector(plane, row(vector)),
+            Self::BufferScale(plane, vector) => Self::BufferScale(plane, row(vector)),
+            Self::Accumulator(plane, of) => Self::Accumulator(plane, row(of)),
+            place => place,
+        }
+    }
+}
+
 /// What an access does to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -86,6 +104,7 @@ pub struct Access {
 impl Inst {
     /// The instruction as `repeat` issues it after `count` strides: its address and its row moved on, unwrapped.
     /// `None` where a row leaves its field; words may leave theirs and are kept in [`Repeated::word_offset`].
+    #[inline]
     pub fn repeated(&self, count: u32, word_stride: Stride, row_stride: Stride) -> Option<Repeated> {
         let rows = i64::from(count) * i64::from(row_stride.0);
         let moved = |row: Uint<9>| Uint::new(u32::try_from(i64::from(row.get()) + rows).ok()?);

@@ -117,23 +117,46 @@ impl Issues {
     }
 
     /// The cycle of an issue.
+    #[inline]
     pub fn cycle(&self, index: usize) -> u64 {
         self.steps[index].cycle
     }
 
     /// Who an issue is.
+    #[inline]
     pub fn id(&self, index: usize) -> IssueId {
         let Step { run, issue, .. } = self.steps[index];
         let Run { queue, place, .. } = self.runs[run as usize];
         IssueId { queue, inst: place, issue }
     }
 
+    /// How many instructions issue something.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The instruction of an issue, by its number among those that issue something.
+    #[inline]
+    pub fn run(&self, index: usize) -> usize {
+        self.steps[index].run as usize
+    }
+
+    /// By how many words and rows an issue has moved on from its instruction.
+    #[inline]
+    pub fn moved(&self, index: usize) -> (i32, i32) {
+        let Step { run, issue, .. } = self.steps[index];
+        let run = &self.runs[run as usize];
+        (issue as i32 * i32::from(run.word_stride.0), issue as i32 * i32::from(run.row_stride.0))
+    }
+
     /// The instruction of an issue, its row not moved on.
+    #[inline]
     pub fn inst(&self, index: usize) -> &Inst {
         &self.runs[self.steps[index].run as usize].inst
     }
 
     /// An issue.
+    #[inline]
     pub fn get(&self, index: usize) -> Issue {
         let Step { cycle, run, issue } = self.steps[index];
         let run = &self.runs[run as usize];
@@ -220,9 +243,13 @@ impl Walk<'_> {
         let mut repeatable = false;
         for (place, bytes) in self.insts.iter().enumerate() {
             let at = place as u32;
-            let inst = Inst::decode(*bytes).map_err(|source| TextError::Decode { queue, inst: at, source })?;
+            let decoded = Inst::decode(*bytes);
+            let inst = match &decoded {
+                Ok(inst) => inst,
+                Err(source) => return Err(TextError::Decode { queue, inst: at, source: source.clone() }),
+            };
             let follows = std::mem::take(&mut repeatable);
-            match inst {
+            match *inst {
                 Inst::Nop { cycles } | Inst::RuntimeDeskew { cycles } => {
                     if cycles.get() == 0 {
                         return Err(TextError::NoCycles { queue, inst: at });
@@ -254,7 +281,16 @@ impl Walk<'_> {
                 _ => {
                     let still = Stride(0);
                     let (count, every, word_stride, row_stride) = (0, 0, still, still);
-                    runs.push(Run { start: cycle, queue, inst, place: at, count, every, word_stride, row_stride });
+                    runs.push(Run {
+                        start: cycle,
+                        queue,
+                        inst: *inst,
+                        place: at,
+                        count,
+                        every,
+                        word_stride,
+                        row_stride,
+                    });
                     *total += 1;
                     // Control is not repeated.
                     repeatable = !matches!(inst, Inst::Fetch { .. });

@@ -1,14 +1,14 @@
 //! What an entry's instances find on arrival: memory, buffers, arrays, accumulators, links. None of it depends on
 //! values, so it is checked once, before the first run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lockstep_machine::access::{Effect, Place, WordAddress, exchange_cycles};
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::TileKind;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_program::program::{BindingKind, Entry, Instance, Origin, Program, TableOrigin, Word};
+use lockstep_program::program::{Binding, BindingKind, Entry, Instance, Origin, Program, TableOrigin, Word};
 
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
@@ -40,13 +40,15 @@ struct ChipState<'a> {
     receives: Vec<Vec<(u64, Queue)>>,
 }
 
-/// Checks an entry on all chips, whose memory holds `contents`; with `edges`, operands are compared with those.
+/// Checks an entry on all chips, whose memory holds `contents`; with `edges`, operands are compared with those, and what is
+/// written is taken from `unwritten`.
 pub(crate) fn check_entry<'a>(
     program: &'a Program<'a>,
     linked: &'a [LinkedBlock],
     entry: &Entry,
     contents: &'a [Contents],
     edges: Option<&'a [Edges<'a>]>,
+    unwritten: &mut Unwritten<'_>,
 ) -> Result<(), Fault> {
     let mut links: Vec<Traffic> = program.links.iter().map(|_| Traffic::default()).collect();
     let mut end = 0;
@@ -70,7 +72,7 @@ pub(crate) fn check_entry<'a>(
             state.run(instance).map_err(|fault| fault.at(chip, instance.start))?;
         }
         if edges.is_some() && entry.instances.iter().any(|instance| instance.chip == chip) {
-            state.check_outputs(free_from)?;
+            state.check_outputs(free_from, unwritten)?;
         }
         end = end.max(free_from);
         for (link, traffic) in program.links.iter().zip(&mut links) {
@@ -93,35 +95,20 @@ pub(crate) fn check_entry<'a>(
     Ok(())
 }
 
+/// Words of outputs that no entry has written so far, with their places and the names of the outputs.
+pub(crate) type Unwritten<'a> = BTreeMap<Word, (usize, &'a str)>;
+
+/// All words of outputs.
+pub(crate) fn outputs<'a>(program: &'a Program<'_>) -> Unwritten<'a> {
+    let outputs = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
+    let words = |binding: &'a Binding| {
+        binding.words.iter().enumerate().map(|(place, word)| (*word, (place, binding.name.as_str())))
+    };
+    outputs.flat_map(words).collect()
+}
+
 /// No output is left to what memory holds before the first run: some entry writes each of its words.
-pub(crate) fn check_written(program: &Program<'_>, linked: &[LinkedBlock]) -> Result<(), Fault> {
-    let mut unwritten = BTreeMap::new();
-    for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
-        for (place, at) in binding.words.iter().enumerate() {
-            unwritten.insert(*at, (place, &binding.name));
-        }
-    }
-    let banks: BTreeSet<_> = unwritten.keys().map(|at| (at.hemisphere, at.slice, at.bank)).collect();
-    for instance in program.entries.iter().flat_map(|entry| &entry.instances) {
-        for access in &linked[instance.block as usize].lasting {
-            let (hemisphere, slice, bank, address, words) = match access.place {
-                _ if matches!(access.effect, Effect::Read { .. }) => continue,
-                Place::Word(hemisphere, slice, bank, address) => (hemisphere, slice, bank, address, 1),
-                Place::Words(hemisphere, slice, bank, address, words) => {
-                    (hemisphere, slice, bank, address, words as i32)
-                }
-                _ => continue,
-            };
-            if !banks.contains(&(hemisphere, slice, bank)) {
-                continue;
-            }
-            let first = address.word + instance.offsets[usize::from(address.base)];
-            for word in first..first + words {
-                let word = word as u16;
-                unwritten.remove(&Word { chip: instance.chip, hemisphere, slice, bank, word });
-            }
-        }
-    }
+pub(crate) fn check_written(unwritten: &Unwritten<'_>) -> Result<(), Fault> {
     match unwritten.first_key_value() {
         None => Ok(()),
         Some((at, (place, name))) => {
@@ -186,13 +173,17 @@ impl<'a> ChipState<'a> {
     }
 
     /// All words of outputs hold something at the end.
-    fn check_outputs(&self, end: u64) -> Result<(), Fault> {
+    fn check_outputs(&mut self, end: u64, unwritten: &mut Unwritten<'_>) -> Result<(), Fault> {
         let (program, chip) = (self.program, self.chip);
         for binding in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output) {
             for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
-                if self.words.writer(word.hemisphere, word.slice, word.bank, word.word.into()) == Writer::Nobody {
-                    let message = format!("nothing writes word {place} of output {}", binding.name);
-                    return Err(whole(FaultKind::EmptyRead, chip, end, message));
+                match self.words.writer(word.hemisphere, word.slice, word.bank, word.word.into()) {
+                    Writer::Nobody => {
+                        let message = format!("nothing writes word {place} of output {}", binding.name);
+                        return Err(whole(FaultKind::EmptyRead, chip, end, message));
+                    }
+                    Writer::Issue(..) => _ = unwritten.remove(word),
+                    Writer::Image(..) | Writer::Input(..) => {}
                 }
             }
         }
@@ -219,17 +210,17 @@ impl<'a> ChipState<'a> {
         let linked = &self.linked[instance.block as usize];
         let edges = self.edges.map(|edges| &edges[instance.block as usize]);
         let mut cursors = edges.map(Edges::cursors);
-        for access in &linked.lasting {
-            match access.effect {
+        for access in linked.lasting() {
+            match access.touch.effect {
                 Effect::Read { age } => {
-                    let found = self.read(instance, linked, access, age)?;
+                    let found = self.read(instance, linked, &access, age)?;
                     if let (Some(edges), Some(cursors)) = (edges, &mut cursors) {
                         let reader = linked.issues.id(access.issue as usize);
-                        let expected = edges.expected(cursors, reader, access.ordinal);
-                        check_origin(expected, instance, linked, access, found)?;
+                        let expected = edges.expected(cursors, access.touch.operand, reader.issue);
+                        check_origin(expected, instance, linked, &access, found)?;
                     }
                 }
-                _ => self.write(instance, linked, access)?,
+                _ => self.write(instance, linked, &access)?,
             }
         }
         Ok(())
@@ -259,12 +250,12 @@ impl<'a> ChipState<'a> {
         &mut self,
         instance: &Instance,
         linked: &LinkedBlock,
-        access: &LastingAccess,
+        access: &LastingAccess<'_>,
         age: u32,
     ) -> Result<Origin, LocalFault> {
         let inst = linked.issues.inst(access.issue as usize);
         let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
-        let writer = match access.place {
+        let writer = match access.place() {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
                 self.words.writer(side, slice, bank, word)
@@ -305,7 +296,7 @@ impl<'a> ChipState<'a> {
             Place::Reduction(unit) => self.reductions[unit as usize],
             Place::Accumulator(plane, row) => {
                 let (writer, cycle) = self.rows[self.row(plane, row)];
-                let now = instance.start + linked.cycle(access);
+                let now = instance.start + access.cycle();
                 if writer != Writer::Nobody && now < cycle + u64::from(age) {
                     let message = format!("its last sum was begun {} cycles ago, it takes {age}", now - cycle);
                     return Err(fault(linked, access, FaultKind::EarlyDrain, &message));
@@ -315,13 +306,13 @@ impl<'a> ChipState<'a> {
             Place::LinkIn(link) => {
                 let queue = linked.issues.id(access.issue as usize).queue;
                 let receives = &mut self.receives[link as usize];
-                receives.push((instance.start + linked.cycle(access), queue));
+                receives.push((instance.start + access.cycle(), queue));
                 return Ok(Origin::Sent { link, vector: receives.len() as u32 - 1 });
             }
             _ => return Ok(Origin::Nothing),
         };
         if writer == Writer::Nobody {
-            let message = format!("nothing was written to {}", say::place(&access.place));
+            let message = format!("nothing was written to {}", say::place(&access.place()));
             return Err(fault(linked, access, FaultKind::EmptyRead, &message));
         }
         Ok(self.origin(writer))
@@ -331,11 +322,16 @@ impl<'a> ChipState<'a> {
         plane as usize * self.program.machine.mxm.accumulator_rows as usize + row as usize
     }
 
-    fn write(&mut self, instance: &Instance, linked: &LinkedBlock, access: &LastingAccess) -> Result<(), LocalFault> {
-        let writer = Writer::Issue(instance.block, access.issue, access.ordinal);
+    fn write(
+        &mut self,
+        instance: &Instance,
+        linked: &LinkedBlock,
+        access: &LastingAccess<'_>,
+    ) -> Result<(), LocalFault> {
+        let writer = Writer::Issue(instance.block, access.issue, access.touch.ordinal);
         let inst = linked.issues.inst(access.issue as usize);
         let out_of_range = |message: String| fault(linked, access, FaultKind::AddressOutOfRange, &message);
-        match access.place {
+        match access.place() {
             Place::Word(side, slice, bank, address) => {
                 let word = self.address(instance, address, 1).map_err(out_of_range)?;
                 self.words.write((side, slice, bank), word, 1, writer);
@@ -345,7 +341,7 @@ impl<'a> ChipState<'a> {
                 self.words.write((side, slice, bank), first, words as usize, writer);
             }
             Place::BufferVector(plane, vector) | Place::BufferScale(plane, vector) => {
-                let scale = u64::from(matches!(access.place, Place::BufferScale(..)));
+                let scale = u64::from(matches!(access.place(), Place::BufferScale(..)));
                 let part = self.origin(writer).part_hash(u64::from(vector) << 1 | scale);
                 let (Inst::Load { kind, .. } | Inst::Scale { kind, .. }) = inst else { return Ok(()) };
                 let (hash, loads, held) = &mut self.buffers[plane as usize];
@@ -364,7 +360,7 @@ impl<'a> ChipState<'a> {
             Place::Reduction(unit) => self.reductions[unit as usize] = writer,
             Place::Accumulator(plane, row) => {
                 let at = self.row(plane, row);
-                self.rows[at] = (writer, instance.start + linked.cycle(access));
+                self.rows[at] = (writer, instance.start + access.cycle());
             }
             Place::LinkOut(link) => {
                 let issued = linked.issues.cycle(access.issue as usize);
@@ -376,27 +372,28 @@ impl<'a> ChipState<'a> {
     }
 }
 
-fn fault(linked: &LinkedBlock, access: &LastingAccess, kind: FaultKind, message: &str) -> LocalFault {
-    issue_fault(&linked.issues.get(access.issue as usize), kind, linked.cycle(access), message)
+fn fault(linked: &LinkedBlock, access: &LastingAccess<'_>, kind: FaultKind, message: &str) -> LocalFault {
+    issue_fault(&linked.issues.get(access.issue as usize), kind, access.cycle(), message)
 }
 
 fn check_origin(
-    expected: Option<(Origin, i64)>,
+    expected: Option<(&Origin, i64)>,
     instance: &Instance,
     linked: &LinkedBlock,
-    access: &LastingAccess,
+    access: &LastingAccess<'_>,
     found: Origin,
 ) -> Result<(), LocalFault> {
-    let expected = expected.and_then(|(origin, by)| match origin {
-        Origin::Import { import, offset } => {
-            instance.imports.get(import as usize).and_then(|origin| origin.moved(i64::from(offset) + by))
+    let expected = match expected {
+        Some((&Origin::Import { import, offset }, by)) => {
+            instance.imports.get(import as usize).map(|origin| (origin, i64::from(offset) + by))
         }
-        origin => origin.moved(by),
-    });
-    if expected == Some(found) {
+        expected => expected,
+    };
+    if expected.is_some_and(|(origin, by)| origin.moves_to(by, &found)) {
         return Ok(());
     }
+    let expected = expected.and_then(|(origin, by)| origin.moved(by));
     let (found, expected) = (say::origin(Some(found)), say::origin(expected));
-    let message = format!("operand {} comes from {found}, the program says {expected}", access.ordinal);
+    let message = format!("operand {} comes from {found}, the program says {expected}", access.touch.ordinal);
     Err(fault(linked, access, FaultKind::WrongProducer, &message))
 }

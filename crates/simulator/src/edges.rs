@@ -1,10 +1,12 @@
 //! A block's flow edges, looked up in the order of its issues.
 
+use std::ops::Range;
+
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_program::program::{Block, FlowEdge, IssueId, Origin};
 
-/// No edge.
-const NONE: u32 = u32::MAX;
+/// No edge, and no operand that has one.
+pub(crate) const NONE: u32 = u32::MAX;
 /// Numbers that [`code`] gives to queues.
 const QUEUES: usize = 512;
 
@@ -84,22 +86,22 @@ impl<'a> Edges<'a> {
         Cursors(self.first.clone())
     }
 
-    /// What the program says about an operand: an origin, and how far it has moved on.
-    pub(crate) fn expected(&self, cursors: &mut Cursors, reader: IssueId, operand: u8) -> Option<(Origin, i64)> {
-        let text = self.texts[code(reader.queue)];
-        if text == NONE {
-            return None;
+    /// The numbers of an instruction's operands, by which [`Self::expected`] is asked about them.
+    pub(crate) fn operands(&self, reader: IssueId) -> Range<u32> {
+        let at = self.texts[code(reader.queue)] as usize + reader.inst as usize;
+        match self.insts.get(at..at + 2) {
+            Some([first, end]) => *first..*end,
+            _ => 0..0,
         }
-        let at = (text + reader.inst) as usize;
-        let place = self.insts[at] as usize + usize::from(operand);
-        if place >= self.insts[at + 1] as usize {
-            return None;
-        }
-        let cursor = &mut cursors.0[place];
+    }
+
+    /// What the program says about an operand of an issue: an origin, and how far it has moved on.
+    pub(crate) fn expected(&self, cursors: &mut Cursors, operand: u32, issue: u32) -> Option<(&Origin, i64)> {
+        let cursor = cursors.0.get_mut(operand as usize)?;
         while let Some(edge) = self.flow.get(*cursor as usize) {
-            let past = reader.issue.checked_sub(edge.reader.issue)?;
+            let past = issue.checked_sub(edge.reader.issue)?;
             if past < edge.count {
-                return Some((edge.origin, i64::from(past) * i64::from(edge.step)));
+                return Some((&edge.origin, i64::from(past) * i64::from(edge.step)));
             }
             *cursor = self.next[*cursor as usize];
         }

@@ -28,6 +28,7 @@ mod supply;
 mod switch;
 mod tape;
 mod tile;
+mod touches;
 mod trace;
 mod value;
 mod vector;

@@ -5,7 +5,7 @@
 //! the chip now. What a block finds on arrival (memory, arrays, accumulators, links) differs from instance to instance
 //! and is listed, in order, for [`crate::check`].
 
-use lockstep_machine::access::{Access, Effect, Place, accesses};
+use lockstep_machine::access::{Effect, Place};
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::legal::check;
 use lockstep_machine::spec::MachineSpec;
@@ -15,21 +15,42 @@ use lockstep_program::program::{Block, Origin};
 use crate::edges::{Cursors, Edges};
 use crate::fault::{FaultKind, LocalFault};
 use crate::tape::{self, NO_SLOT, Op, Part, Recorded};
+use crate::touches::{Touch, Touches};
 use crate::{say, supply};
+
+/// Room for writes of one cycle, to begin with.
+const CALENDAR_ROOM: usize = 32;
 
 /// More issues than this in one block are refused: a hostile program must not take all memory.
 const ISSUES_MAX: usize = 64 << 20;
 
-/// An access to what outlives the block, in the order in which it happens.
+/// Accesses of one issue to what outlives the block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LastingAccess {
-    pub(crate) place: Place,
-    pub(crate) effect: Effect,
+pub(crate) struct Lasting {
+    first: u32,
+    end: u32,
+    issue: u32,
+}
+
+/// One of them, in its block: what is not asked is not made.
+#[derive(Clone, Copy)]
+pub(crate) struct LastingAccess<'a> {
+    block: &'a LinkedBlock,
+    pub(crate) touch: &'a Touch,
     pub(crate) issue: u32,
-    /// Cycles after the issue.
-    pub(crate) at: u16,
-    /// The operand's or the result's number.
-    pub(crate) ordinal: u8,
+    /// By how many words and rows.
+    moved: (i32, i32),
+}
+
+impl LastingAccess<'_> {
+    pub(crate) fn cycle(&self) -> u64 {
+        self.block.issues.cycle(self.issue as usize) + u64::from(self.touch.at)
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(&self) -> Place {
+        self.touch.place.moved(self.moved.0, self.moved.1)
+    }
 }
 
 /// What linking makes of a block.
@@ -43,7 +64,8 @@ pub(crate) struct LinkedBlock {
     pub(crate) results: Vec<u32>,
     /// How many slots the tape needs.
     pub(crate) slots: u32,
-    pub(crate) lasting: Vec<LastingAccess>,
+    touches: Touches,
+    lasting: Vec<Lasting>,
     /// One more than the cycle of the last access.
     pub(crate) cycles: u64,
     /// Registers that values moved by until their last reader, and values that were put on streams.
@@ -52,9 +74,12 @@ pub(crate) struct LinkedBlock {
 }
 
 impl LinkedBlock {
-    /// When an access happens.
-    pub(crate) fn cycle(&self, access: &LastingAccess) -> u64 {
-        self.issues.cycle(access.issue as usize) + u64::from(access.at)
+    /// Accesses to what outlives the block, in the order in which they happen.
+    pub(crate) fn lasting(&self) -> impl Iterator<Item = LastingAccess<'_>> {
+        self.lasting.iter().flat_map(move |&Lasting { first, end, issue }| {
+            let moved = self.issues.moved(issue as usize);
+            self.touches.all(first..end).iter().map(move |touch| LastingAccess { block: self, touch, issue, moved })
+        })
     }
 }
 
@@ -77,10 +102,8 @@ const EMPTY: Segment =
 /// A write that was issued and has not happened yet.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
-    place: Place,
-    effect: Effect,
+    touch: u32,
     issue: u32,
-    ordinal: u8,
     value: u32,
     /// For a merge: which operand entry takes what is underneath.
     under: u32,
@@ -96,7 +119,7 @@ struct Linker<'a> {
     outputs: Vec<(u64, u32, u32)>,
     ports: Vec<(u64, u32)>,
     calendar: Vec<Vec<Pending>>,
-    late_reads: Vec<Vec<(Place, u32, u8, u32)>>,
+    late_reads: Vec<Vec<(u32, u32, u32)>>,
     queue_index: QueueIndex,
     hops: u64,
     driven: u64,
@@ -108,9 +131,10 @@ struct Linker<'a> {
     operands: Vec<u32>,
     results: Vec<u32>,
     ops: Vec<Op>,
-    lasting: Vec<LastingAccess>,
+    touches: Touches,
+    lasting: Vec<Lasting>,
     /// Writes of lasting places in the cycle at hand.
-    written: Vec<LastingAccess>,
+    written: Vec<Lasting>,
     last_cycle: u64,
 }
 
@@ -171,6 +195,7 @@ impl<'a> Linker<'a> {
     fn new(spec: &'a MachineSpec, block: u32, issues: Issues, edges: Option<&'a Edges<'a>>, tape: bool) -> Self {
         let ring = (spec.positions() as usize + 2).next_power_of_two();
         let queue_index = QueueIndex::new(spec);
+        let taped = if tape { issues.len() } else { 0 };
         let longest = longest_delay(spec).next_power_of_two() as usize;
         Self {
             spec,
@@ -180,7 +205,7 @@ impl<'a> Linker<'a> {
             streams: vec![EMPTY; 64 * ring],
             outputs: vec![(u64::MAX, NO_SLOT, NO_SLOT); queue_index.alus + queue_index.reducers],
             ports: vec![(u64::MAX, NO_SLOT); 128],
-            calendar: vec![Vec::new(); longest],
+            calendar: (0..longest).map(|_| Vec::with_capacity(CALENDAR_ROOM)).collect(),
             late_reads: vec![Vec::new(); longest],
             queue_index,
             hops: 0,
@@ -188,10 +213,11 @@ impl<'a> Linker<'a> {
             reads: 0,
             tape,
             values: 0,
-            operands: Vec::new(),
-            results: Vec::new(),
-            ops: Vec::with_capacity(if tape { issues.len() } else { 0 }),
-            lasting: Vec::with_capacity(2 * issues.len()),
+            operands: Vec::with_capacity(taped),
+            results: Vec::with_capacity(taped),
+            ops: Vec::with_capacity(taped),
+            touches: Touches::new(&issues),
+            lasting: Vec::with_capacity(issues.len()),
             written: Vec::new(),
             last_cycle: 0,
             issues,
@@ -219,91 +245,75 @@ impl<'a> Linker<'a> {
 
     /// Takes an issue's reads of this cycle and notes its later accesses; returns how many those are.
     fn issue(&mut self, index: u32) -> Result<usize, LocalFault> {
-        let Issue { cycle, id, what } = self.issues.get(index as usize);
-        // Repetitions differ from their instruction in addresses, which are held against banks later, and in rows.
-        let moved = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
-        let lawful = if id.issue == 0 || moved { check(&what.inst, id.queue, self.spec) } else { Ok(()) };
-        lawful
-            .map_err(|error| LocalFault::new(FaultKind::Illegal, cycle, id.queue, format!("{}: {error}", what.inst)))?;
+        let (run, cycle) = (self.issues.run(index as usize), self.issues.cycle(index as usize));
+        self.check_lawful(index, run)?;
+        let touches = self.touches.of(run);
+        self.last_cycle = self.last_cycle.max(cycle + u64::from(touches.last));
         if self.tape {
             let (operands, results) = (self.operands.len() as u32, self.results.len() as u32);
             self.ops.push(Op { issue: index, operands, results, part: Part::Whole });
         }
-        let mut failed = None;
-        let (mut reads, mut writes, mut later) = (0_u8, 0_u8, 0);
-        let spec = self.spec;
-        accesses(&what, id.queue, spec, &mut |access| {
-            if failed.is_some() {
-                return;
-            }
-            self.last_cycle = self.last_cycle.max(cycle + u64::from(access.at));
-            let outcome = self.access(cycle, index, access, &mut reads, &mut writes);
-            match outcome {
-                Ok(count) => later += count,
-                Err(fault) => failed = Some(fault),
-            }
-        });
-        failed.map_or(Ok(later), Err)
+        for touch in touches.first..touches.reads {
+            let entry = self.operand();
+            self.read(cycle, index, touch, entry)?;
+        }
+        let mut later = 0;
+        for touch in touches.reads..touches.others {
+            later += self.access(cycle, index, touch)?;
+        }
+        if touches.others < touches.lasting {
+            self.reads += u64::from(touches.lasting - touches.others);
+            self.lasting.push(Lasting { first: touches.others, end: touches.lasting, issue: index });
+        }
+        if touches.lasting < touches.written {
+            self.written.push(Lasting { first: touches.lasting, end: touches.written, issue: index });
+        }
+        Ok(later)
     }
 
-    fn access(
-        &mut self,
-        cycle: u64,
-        index: u32,
-        access: Access,
-        reads: &mut u8,
-        writes: &mut u8,
-    ) -> Result<usize, LocalFault> {
-        let Access { at, place, effect } = access;
-        let when = cycle + u64::from(at);
+    /// Holds an issue against the rules, and a first one's accesses are noted.
+    fn check_lawful(&mut self, index: u32, run: usize) -> Result<(), LocalFault> {
+        let id = self.issues.id(index as usize);
+        // Repetitions differ from their instruction in addresses, which are held against banks later, and in rows.
+        let moved = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
+        if id.issue > 0 && !moved {
+            return Ok(());
+        }
+        let issue = self.issues.get(index as usize);
+        let inst = &issue.what.inst;
+        check(inst, id.queue, self.spec)
+            .map_err(|error| LocalFault::new(FaultKind::Illegal, issue.cycle, id.queue, format!("{inst}: {error}")))?;
+        if id.issue == 0 {
+            self.touches.add(run, &issue, self.spec, self.edges.as_ref().map(|(edges, _)| *edges));
+        }
+        Ok(())
+    }
+
+    /// Notes an access that comes later, or a port's use; returns how many were noted.
+    fn access(&mut self, cycle: u64, issue: u32, touch: u32) -> Result<usize, LocalFault> {
+        let Touch { place, effect, at, .. } = self.touches.get(touch);
+        let when = cycle + u64::from(*at);
         let bucket = (when as usize) & (self.calendar.len() - 1);
-        match effect {
-            Effect::Read { .. } => {
-                let ordinal = *reads;
-                *reads += 1;
-                match place {
-                    Place::Stream(..) | Place::Output(_) => {
-                        let entry = self.operand();
-                        if at == 0 {
-                            self.read(cycle, place, index, ordinal, entry)?;
-                            return Ok(0);
-                        }
-                        self.late_reads[bucket].push((place, index, ordinal, entry));
-                        Ok(1)
-                    }
-                    _ => {
-                        // Places that last are read in the cycle of the issue, always.
-                        self.reads += 1;
-                        self.lasting.push(LastingAccess { place, effect, issue: index, at: at as u16, ordinal });
-                        Ok(0)
-                    }
-                }
-            }
+        match *effect {
             Effect::Use => {
-                let Place::Port(queue) = place else { return Ok(0) };
-                self.use_port(when, queue, index)?;
-                Ok(0)
+                let Place::Port(queue) = *place else { return Ok(0) };
+                self.use_port(when, queue, issue)?;
+                return Ok(0);
+            }
+            Effect::Read { .. } => {
+                let entry = self.operand();
+                self.late_reads[bucket].push((issue, touch, entry));
             }
             Effect::Write | Effect::Merge => {
-                let ordinal = *writes;
-                *writes += 1;
-                let (mut value, mut under) = (NO_SLOT, NO_SLOT);
-                if matches!(place, Place::Stream(..) | Place::Output(_)) {
-                    value = self.result();
-                    self.driven += u64::from(matches!(place, Place::Stream(..)));
-                    if effect == Effect::Merge {
-                        under = self.operand();
-                    }
-                }
-                if at == 0 && value == NO_SLOT {
-                    // It comes after all reads of this cycle, and nothing else of this cycle asks for it.
-                    self.written.push(LastingAccess { place, effect, issue: index, at: 0, ordinal });
-                    return Ok(0);
-                }
-                self.calendar[bucket].push(Pending { place, effect, issue: index, ordinal, value, under });
-                Ok(1)
+                let (merge, on_stream) = (*effect == Effect::Merge, matches!(place, Place::Stream(..)));
+                let in_flight = on_stream || matches!(place, Place::Output(_));
+                self.driven += u64::from(on_stream);
+                let value = if in_flight { self.result() } else { NO_SLOT };
+                let under = if in_flight && merge { self.operand() } else { NO_SLOT };
+                self.calendar[bucket].push(Pending { touch, issue, value, under });
             }
         }
+        Ok(1)
     }
 
     /// A new operand's entry, if there is to be a tape.
@@ -334,8 +344,8 @@ impl<'a> Linker<'a> {
     fn finish_cycle(&mut self, cycle: u64) -> Result<usize, LocalFault> {
         let bucket = (cycle as usize) & (self.calendar.len() - 1);
         let reads = std::mem::take(&mut self.late_reads[bucket]);
-        for (place, issue, ordinal, entry) in &reads {
-            self.read(cycle, *place, *issue, *ordinal, *entry)?;
+        for (issue, touch, entry) in &reads {
+            self.read(cycle, *issue, *touch, *entry)?;
         }
         let mut writes = std::mem::take(&mut self.calendar[bucket]);
         for write in &writes {
@@ -357,13 +367,14 @@ impl<'a> Linker<'a> {
         (row * self.ring + (key as usize & (self.ring - 1)), key)
     }
 
-    fn read(&mut self, cycle: u64, place: Place, issue: u32, ordinal: u8, entry: u32) -> Result<(), LocalFault> {
-        let (value, from, result) = match place {
+    fn read(&mut self, cycle: u64, issue: u32, touch: u32, entry: u32) -> Result<(), LocalFault> {
+        let place = &self.touches.get(touch).place;
+        let (value, from, result) = match *place {
             Place::Stream(direction, stream, position) => {
                 let (at, key) = self.diagonal(direction, stream, position, cycle);
                 let segment = &mut self.streams[at];
                 if segment.key != key {
-                    let message = format!("nothing is on {}", say::place(&place));
+                    let message = format!("nothing is on {}", say::place(place));
                     return Err(self.fault(FaultKind::EmptyRead, cycle, issue, &message));
                 }
                 let reach = position.abs_diff(segment.position) as u16;
@@ -382,14 +393,14 @@ impl<'a> Linker<'a> {
             _ => return Ok(()),
         };
         self.take(entry, value);
-        self.check_edge(cycle, issue, ordinal, from, result)
+        self.check_edge(cycle, issue, touch, from, result)
     }
 
-    fn check_edge(&mut self, cycle: u64, issue: u32, ordinal: u8, from: u32, result: u8) -> Result<(), LocalFault> {
+    fn check_edge(&mut self, cycle: u64, issue: u32, touch: u32, from: u32, result: u8) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let id = self.issues.id(from as usize);
-        let expected = edges.expected(cursors, self.issues.id(issue as usize), ordinal);
-        if let Some((Origin::Issue { block, id: claimed, result: r }, by)) = expected
+        let (id, reader) = (self.issues.id(from as usize), self.issues.id(issue as usize));
+        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader.issue);
+        if let Some((&Origin::Issue { block, id: claimed, result: r }, by)) = expected
             && (block, r, claimed.queue, claimed.inst) == (self.block, result, id.queue, id.inst)
             && i64::from(claimed.issue) + by == i64::from(id.issue)
         {
@@ -398,12 +409,21 @@ impl<'a> Linker<'a> {
         let found = Origin::Issue { block: self.block, id, result };
         let expected = expected.and_then(|(origin, by)| origin.moved(by));
         let (found, expected) = (say::origin(Some(found)), say::origin(expected));
-        let message = format!("operand {ordinal} comes from {found}, the program says {expected}");
+        let message = format!("operand {} comes from {found}, the program says {expected}", self.number(issue, touch));
         Err(self.fault(FaultKind::WrongProducer, cycle, issue, &message))
     }
 
+    /// The number of an operand. What a quiet gather finds under itself is one like any other: the one after its reads.
+    fn number(&self, issue: u32, touch: u32) -> u8 {
+        let Touch { effect, ordinal, .. } = *self.touches.get(touch);
+        let of = self.touches.of(self.issues.run(issue as usize));
+        let reads = self.touches.all(of.first..of.written).iter().filter(|touch| touch.is_read());
+        if effect == Effect::Merge { reads.count() as u8 } else { ordinal }
+    }
+
     fn write(&mut self, cycle: u64, write: &Pending) -> Result<(), LocalFault> {
-        let &Pending { place, effect, issue, ordinal, value, under } = write;
+        let &Pending { touch, issue, value, under } = write;
+        let &Touch { place, effect, ordinal, .. } = self.touches.get(touch);
         match place {
             Place::Stream(direction, stream, position) => {
                 let (at, key) = self.diagonal(direction, stream, position, cycle);
@@ -415,13 +435,11 @@ impl<'a> Linker<'a> {
                     let message = format!("{place} is driven by {by} `{}` too", other.what.inst);
                     return Err(self.fault(FaultKind::StreamClash, cycle, issue, &message));
                 }
-                if merge {
-                    if there.key == key {
-                        self.take(under, there.value);
-                        self.check_under(cycle, issue, Some((there.issue, there.result)))?;
-                    } else {
-                        self.check_under(cycle, issue, None)?;
-                    }
+                if merge && there.key == key {
+                    self.take(under, there.value);
+                    self.check_edge(cycle, issue, touch, there.issue, there.result)?;
+                } else if merge {
+                    self.check_nothing(cycle, issue, touch)?;
                 }
                 self.streams[at] = Segment { key, position, value, issue, reach: 0, result: ordinal, merge };
             }
@@ -432,22 +450,17 @@ impl<'a> Linker<'a> {
                 }
                 *output = (cycle, value, issue);
             }
-            _ => {
-                let at = (cycle - self.issues.cycle(issue as usize)) as u16;
-                self.lasting.push(LastingAccess { place, effect, issue, at, ordinal });
-            }
+            _ => self.lasting.push(Lasting { first: touch, end: touch + 1, issue }),
         }
         Ok(())
     }
 
-    /// What a quiet gather finds under itself is an operand like any other: the one after its reads.
-    fn check_under(&mut self, cycle: u64, issue: u32, found: Option<(u32, u8)>) -> Result<(), LocalFault> {
-        let reads = read_count(&self.issues.get(issue as usize), self.spec);
-        if let Some((from, result)) = found {
-            return self.check_edge(cycle, issue, reads, from, result);
-        }
+    /// A quiet gather has found nothing under itself.
+    fn check_nothing(&mut self, cycle: u64, issue: u32, touch: u32) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let expected = edges.expected(cursors, self.issues.id(issue as usize), reads).map(|(origin, _)| origin);
+        let reader = self.issues.id(issue as usize);
+        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader.issue);
+        let expected = expected.map(|(origin, _)| *origin);
         if expected == Some(Origin::Nothing) {
             return Ok(());
         }
@@ -489,12 +502,13 @@ impl<'a> Linker<'a> {
     /// Orders the tape and gives values their slots.
     fn into_block(self) -> Result<LinkedBlock, LocalFault> {
         self.check_claims()?;
-        let Self { spec, issues, ops, operands, results, lasting, last_cycle, values, hops, driven, tape, .. } = self;
-        check_banks(&issues, &lasting)?;
+        let Self { spec, issues, touches, lasting, last_cycle, values, hops, driven, tape, .. } = self;
         let cycles = if issues.is_empty() { 0 } else { last_cycle + 1 };
-        let mut block = LinkedBlock { issues, lasting, cycles, hops, driven, ..LinkedBlock::default() };
+        let mut block = LinkedBlock { issues, touches, lasting, cycles, hops, driven, ..LinkedBlock::default() };
+        check_banks(&block)?;
         if tape {
-            tape::lay_out(&mut block, spec, &Recorded { ops: &ops, operands: &operands, results: &results, values });
+            let (ops, operands, results) = (&self.ops, &self.operands, &self.results);
+            tape::lay_out(&mut block, spec, &Recorded { ops, operands, results, values });
         }
         Ok(block)
     }
@@ -509,30 +523,24 @@ pub(crate) fn issue_fault(issue: &Issue, kind: FaultKind, cycle: u64, message: &
 
 /// A bank is read or written once a cycle. Two slots of one instruction name two banks, so only a write that comes later
 /// than its issue can meet another instruction's access.
-fn check_banks(issues: &Issues, lasting: &[LastingAccess]) -> Result<(), LocalFault> {
+fn check_banks(block: &LinkedBlock) -> Result<(), LocalFault> {
     let mut used = [[(u64::MAX, NO_SLOT); 2]; 2 * 256];
-    for access in lasting {
-        let (Place::Word(side, slice, bank, _) | Place::Words(side, slice, bank, ..)) = access.place else { continue };
+    for access in block.lasting() {
+        let (Place::Word(side, slice, bank, _) | Place::Words(side, slice, bank, ..)) = access.touch.place else {
+            continue;
+        };
+        let now = access.cycle();
         let (cycle, by) =
             &mut used[usize::from(side == Hemisphere::East) * 256 + usize::from(slice)][usize::from(bank)];
-        let now = issues.cycle(access.issue as usize) + u64::from(access.at);
         if *cycle == now && *by != access.issue {
-            let other = issues.get(*by as usize);
+            let other = block.issues.get(*by as usize);
             let message = format!("bank {bank} is in use by {} `{}`", other.id.queue, other.what.inst);
-            return Err(issue_fault(&issues.get(access.issue as usize), FaultKind::BankClash, now, &message));
+            let issue = block.issues.get(access.issue as usize);
+            return Err(issue_fault(&issue, FaultKind::BankClash, now, &message));
         }
         (*cycle, *by) = (now, access.issue);
     }
     Ok(())
-}
-
-/// Operands of an issue that come from reads; a merge's underlying value has this number.
-pub(crate) fn read_count(issue: &Issue, spec: &MachineSpec) -> u8 {
-    let mut reads = 0;
-    accesses(&issue.what, issue.id.queue, spec, &mut |access| {
-        reads += u8::from(matches!(access.effect, Effect::Read { .. }));
-    });
-    reads
 }
 
 /// A number above the delay of every access.

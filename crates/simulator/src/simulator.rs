@@ -6,7 +6,7 @@ use lockstep_kernels::Kernels;
 use lockstep_program::Program;
 use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
 
-use crate::check::{check_entry, check_written};
+use crate::check::{check_entry, check_written, outputs};
 use crate::chip::Chip;
 use crate::counters::{Counters, count};
 use crate::edges::Edges;
@@ -96,11 +96,12 @@ impl<'a> Linked<'a> {
             blocks.push(linked.map_err(|fault| fault.at(chip, start))?);
         }
         let contents: Vec<Contents> = (0..program.chips).map(|chip| Contents::new(program, chip)).collect();
+        let mut unwritten = outputs(program);
         for entry in &program.entries {
-            check_entry(program, &blocks, entry, &contents, edges.as_deref())?;
+            check_entry(program, &blocks, entry, &contents, edges.as_deref(), &mut unwritten)?;
         }
         if check_flow {
-            check_written(program, &blocks)?;
+            check_written(&unwritten)?;
         }
         Ok(Self { program, blocks, tape })
     }

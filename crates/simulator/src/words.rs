@@ -27,22 +27,49 @@ struct Range {
 pub(crate) struct Contents {
     banks: Vec<Vec<Range>>,
     slices: usize,
-    words: usize,
 }
 
-/// What was written since: for each bank that was written to, a number for each word, 0 for none, else one more than its
-/// writer's place in the list.
+/// What was written since.
 pub(crate) struct Words<'a> {
     contents: &'a Contents,
-    written: Vec<Vec<u32>>,
+    written: Vec<Written>,
     writers: Vec<Writer>,
+    /// For each bank, the range that was found last: the next word is often in it too.
+    found: Vec<usize>,
+}
+
+/// The part of a bank that was written to, in steps of so many words.
+const STEP: usize = 256;
+
+/// For each word from `start` on a number: 0 for none, else one more than its writer's place in the list.
+#[derive(Clone, Default)]
+struct Written {
+    start: usize,
+    numbers: Vec<u32>,
+}
+
+impl Written {
+    /// The numbers of some words.
+    fn at(&mut self, first: usize, words: usize) -> &mut [u32] {
+        if self.numbers.is_empty() {
+            self.start = first;
+        }
+        let start = self.start.min(first / STEP * STEP);
+        self.numbers.splice(0..0, std::iter::repeat_n(0, self.start - start));
+        self.start = start;
+        let length = first + words - start;
+        if self.numbers.len() < length {
+            self.numbers.resize(length.next_multiple_of(STEP), 0);
+        }
+        &mut self.numbers[first - start..length]
+    }
 }
 
 impl Contents {
     pub(crate) fn new(program: &Program<'_>, chip: u32) -> Self {
         let spec: &MachineSpec = &program.machine;
         let slices = spec.mem.slices_per_hemisphere as usize;
-        let mut contents = Self { banks: vec![Vec::new(); 4 * slices], slices, words: spec.words_per_bank() as usize };
+        let mut contents = Self { banks: vec![Vec::new(); 4 * slices], slices };
         for (index, image) in program.images.iter().enumerate().filter(|(_, image)| image.first.chip == chip) {
             let first = u32::from(image.first.word);
             contents.add(image.first, first, first + image.vectors, Writer::Image(index as u32, 0));
@@ -63,29 +90,27 @@ impl Contents {
     /// Puts a range over what is there.
     fn add(&mut self, at: Word, first: u32, end: u32, writer: Writer) {
         let bank = self.bank(at.hemisphere, at.slice, at.bank);
-        let mut ranges = Vec::with_capacity(self.banks[bank].len() + 2);
-        for range in &self.banks[bank] {
-            if range.first < first {
-                ranges.push(Range { end: range.end.min(first), ..*range });
-            }
-            if range.end > end {
-                let from = range.first.max(end);
-                ranges.push(Range { first: from, writer: range.writer.moved(from - range.first), ..*range });
-            }
-        }
-        ranges.retain(|range| range.first < range.end);
-        ranges.push(Range { first, end, writer });
-        ranges.sort_by_key(|range| range.first);
-        self.banks[bank] = ranges;
+        let ranges = &mut self.banks[bank];
+        let under =
+            ranges.partition_point(|range| range.end <= first)..ranges.partition_point(|range| range.first < end);
+        // Of what is covered, the ends may stick out.
+        let before = ranges[under.clone()].first().filter(|range| range.first < first);
+        let before = before.map(|range| Range { end: first, ..*range });
+        let after = ranges[under.clone()].last().filter(|range| range.end > end);
+        let after = after.map(|range| Range { first: end, writer: range.writer.moved(end - range.first), ..*range });
+        ranges.splice(under, before.into_iter().chain([Range { first, end, writer }]).chain(after));
     }
 
     /// Who wrote a word before the run, and how many words on from it, up to `end`, hold what follows.
-    fn run(&self, bank: usize, word: u32, end: u32) -> (Writer, u32) {
+    fn run(&self, bank: usize, word: u32, end: u32, found: &mut usize) -> (Writer, u32) {
         let ranges = &self.banks[bank];
-        let at = ranges.partition_point(|range| range.end <= word);
-        match ranges.get(at) {
-            Some(range) if range.first <= word => (range.writer.moved(word - range.first), range.end.min(end) - word),
-            _ => (Writer::Nobody, 1),
+        let holds = |range: &&Range| range.first <= word && word < range.end;
+        if ranges.get(*found).filter(holds).is_none() {
+            *found = ranges.partition_point(|range| range.end <= word);
+        }
+        match ranges.get(*found).filter(holds) {
+            Some(range) => (range.writer.moved(word - range.first), range.end.min(end) - word),
+            None => (Writer::Nobody, 1),
         }
     }
 }
@@ -102,15 +127,28 @@ impl Writer {
 
 impl<'a> Words<'a> {
     pub(crate) fn new(contents: &'a Contents) -> Self {
-        Self { contents, written: vec![Vec::new(); contents.banks.len()], writers: Vec::new() }
+        Self {
+            contents,
+            written: vec![Written::default(); contents.banks.len()],
+            writers: Vec::new(),
+            found: vec![0; contents.banks.len()],
+        }
     }
 
     /// Who wrote a word.
-    pub(crate) fn writer(&self, hemisphere: Hemisphere, slice: u8, bank: u8, word: usize) -> Writer {
+    pub(crate) fn writer(&mut self, hemisphere: Hemisphere, slice: u8, bank: u8, word: usize) -> Writer {
         let bank = self.contents.bank(hemisphere, slice, bank);
-        match self.written[bank].get(word) {
+        let mut found = self.found[bank];
+        let writer = self.find(bank, word, &mut found);
+        self.found[bank] = found;
+        writer
+    }
+
+    fn find(&self, bank: usize, word: usize, found: &mut usize) -> Writer {
+        let Written { start, numbers } = &self.written[bank];
+        match word.checked_sub(*start).and_then(|at| numbers.get(at)) {
             Some(number) if *number > 0 => self.writers[*number as usize - 1],
-            _ => self.contents.run(bank, word as u32, word as u32 + 1).0,
+            _ => self.contents.run(bank, word as u32, word as u32 + 1, found).0,
         }
     }
 
@@ -125,11 +163,12 @@ impl<'a> Words<'a> {
     ) -> bool {
         let index = self.contents.bank(hemisphere, slice, bank);
         let (mut word, end) = (first as u32, (first + words) as u32);
+        let mut found = self.found[index];
         while word < end {
-            let (writer, count) = if self.written[index].is_empty() {
-                self.contents.run(index, word, end)
+            let (writer, count) = if self.written[index].numbers.is_empty() {
+                self.contents.run(index, word, end, &mut found)
             } else {
-                (self.writer(hemisphere, slice, bank, word as usize), 1)
+                (self.find(index, word as usize, &mut found), 1)
             };
             if writer == Writer::Nobody {
                 return false;
@@ -149,11 +188,7 @@ impl<'a> Words<'a> {
         writer: Writer,
     ) {
         let bank = self.contents.bank(hemisphere, slice, bank);
-        let written = &mut self.written[bank];
-        if written.is_empty() {
-            *written = vec![0; self.contents.words];
-        }
         self.writers.push(writer);
-        written[first..first + words].fill(self.writers.len() as u32);
+        self.written[bank].at(first, words).fill(self.writers.len() as u32);
     }
 }

@@ -80,11 +80,17 @@ macro_rules! instructions {
             pub fn decode(bytes: [u8; INST_BYTES]) -> Result<Self, DecodeError> {
                 let word = u128::from_le_bytes(bytes);
                 let mut rest = word >> 8;
-                let inst = match bytes[0] {
-                    $( $opcode => Self::$name { $( $field: take::<$ty>(&mut rest, $mnemonic, stringify!($field))?, )* }, )*
-                    opcode => return Err(DecodeError::Opcode(opcode)),
-                };
-                if rest == 0 { Ok(inst) } else { Err(DecodeError::Reserved { mnemonic: inst.mnemonic() }) }
+                match bytes[0] {
+                    $( $opcode => {
+                        $( let $field = take::<$ty>(&mut rest, $mnemonic, stringify!($field))?; )*
+                        if rest == 0 {
+                            Ok(Self::$name { $( $field, )* })
+                        } else {
+                            Err(DecodeError::Reserved { mnemonic: $mnemonic })
+                        }
+                    } )*
+                    opcode => Err(DecodeError::Opcode(opcode)),
+                }
             }
 
             /// The instruction of a mnemonic and its fields.
