@@ -97,7 +97,7 @@ struct Scheduler<'s, 'p, 'w> {
 
 impl<'s, 'p> Scheduler<'s, 'p, '_> {
     fn composer(&self, name: &str) -> Composer<'s, 'p> {
-        Composer::new(name, self.spec, &self.placed.layout, &self.placed.statics.codebooks)
+        Composer::new(name, self.spec, &self.placed.layout, &self.placed.statics.codebooks, None)
     }
 
     fn embed(&self) -> Result<BlockBuilder<'s>, Error> {

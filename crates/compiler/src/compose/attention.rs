@@ -30,10 +30,12 @@ pub(crate) struct Attention<'p> {
     pub(crate) constants: &'p Constants,
     pub(crate) masks: &'p [Stored],
     pub(crate) iota: &'p Stored,
+    /// The unit vector of each key head's first lane.
+    pub(crate) units: &'p [Stored],
 }
 
 /// The two halves of a vector's lanes.
-const HALVES: [Half; 2] = [Half::Low, Half::High];
+pub(crate) const HALVES: [Half; 2] = [Half::Low, Half::High];
 
 impl Attention<'_> {
     /// Attention of one token over `tiles` vectors of positions; values are arranged as those of the heads.
@@ -74,7 +76,7 @@ impl Attention<'_> {
     }
 
     /// -1 for the positions that the token sees.
-    fn visible(&self, c: &mut Composer<'_, '_>, iotas: &[Value], place: Place) -> Result<Vec<Value>, Error> {
+    pub(crate) fn visible(&self, c: &mut Composer<'_, '_>, iotas: &[Value], place: Place) -> Result<Vec<Value>, Error> {
         let mut visible = iotas.iter().map(|iota| c.iless(*iota, place.length)).collect::<Result<Vec<_>, _>>()?;
         if let Some(window) = self.window {
             let before = c.isub(place.length, window as i32 + 1)?;
@@ -102,7 +104,7 @@ impl Attention<'_> {
             for (vector, run) in self.cache.keys.iter().enumerate() {
                 let mut rows: Vec<Option<(u16, u64)>> = vec![None; scores.len()];
                 for half in HALVES {
-                    let here: Vec<(usize, bool)> = self.in_half(c, vector, half);
+                    let here: Vec<(usize, bool)> = self.in_half(c.layout.lanes(), vector, half);
                     if here.is_empty() {
                         continue;
                     }
@@ -133,8 +135,8 @@ impl Attention<'_> {
     }
 
     /// The key heads of a vector that have lanes in a half, and whether they end there.
-    fn in_half(&self, c: &Composer<'_, '_>, vector: usize, half: Half) -> Vec<(usize, bool)> {
-        let middle = c.layout.lanes() / 2;
+    pub(crate) fn in_half(&self, lanes: usize, vector: usize, half: Half) -> Vec<(usize, bool)> {
+        let middle = lanes / 2;
         let spans = self.heads.of_vector(vector).map(|(kv, first)| (kv, first, first + self.heads.size));
         match half {
             Half::Low => spans.filter(|span| span.1 < middle).map(|(kv, _, end)| (kv, end <= middle)).collect(),
@@ -151,6 +153,17 @@ impl Attention<'_> {
         key_exponents: Value,
     ) -> Result<Value, Error> {
         let unit = broadcast(c, query_exponent, mask)?;
+        self.scaled(c, dot, unit, key_exponents)
+    }
+
+    /// The score of an exact q.k; both exponents are those of the units.
+    pub(crate) fn scaled(
+        &self,
+        c: &mut Composer<'_, '_>,
+        dot: Value,
+        unit: Value,
+        key_exponents: Value,
+    ) -> Result<Value, Error> {
         let unit = c.iadd(unit, key_exponents)?;
         let factor = c.ldexp(self.scale, unit)?;
         let score = c.multiply(dot, factor)?;
@@ -196,7 +209,7 @@ impl Attention<'_> {
 }
 
 /// Loads a half of a tile of cached keys.
-fn load_keys(c: &mut Composer<'_, '_>, plane: u8, run: Run, half: Half, tile: usize, ready: u64) -> Result<(), Error> {
+pub(crate) fn load_keys(c: &mut Composer<'_, '_>, plane: u8, run: Run, half: Half, tile: usize, ready: u64) -> Result<(), Error> {
     let (kind, lanes) = (TileKind::Wide12, c.layout.lanes());
     let words = cache_words(run, tile * lanes, (tile + 1) * lanes);
     let load = Load { words: &words, width: wide_width(c), each: 2, ready };
@@ -225,19 +238,13 @@ fn activate_query(
 /// The exact sums of weighted values of several heads, in f32: all lanes, of which those of the head count.
 fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) -> Result<Vec<Value>, Error> {
     let (plane, kind) = (even_plane(c, Hemisphere::East), TileKind::Wide25);
-    let (lanes, side) = (c.layout.lanes(), c.plane_hemisphere(plane));
+    let side = c.plane_hemisphere(plane);
     let tiles = weights.first().map_or(0, |weights| weights.len());
     let rows = weights.iter().map(|_| c.new_row(plane)).collect::<Result<Vec<_>, _>>()?;
     let mut ready = vec![0; rows.len()];
     for tile in 0..tiles {
-        for (half, from) in HALVES.into_iter().zip([tile * lanes, tile * lanes + lanes / 2]) {
-            let words = cache_words(run, from, from + lanes / 2);
-            let load = Load { words: &words, width: wide_width(c), each: 2, ready: cached };
-            c.load(plane, &load, |first, streams, from| {
-                let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
-                Some(Inst::Load { kind, orientation: Orientation::Column, half: Half::Low, first, streams, from })
-            })?;
-            c.install(plane, kind)?;
+        for (from, half) in HALVES.into_iter().enumerate() {
+            load_values(c, plane, run, 2 * tile + from, cached)?;
             for (weights, (row, ready)) in weights.iter().zip(rows.iter().zip(&mut ready)) {
                 let vector = &c.in_memory(weights[tile], side)?;
                 let first = tile == 0 && half == Half::Low;
@@ -248,8 +255,26 @@ fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) 
     Ok(rows.iter().zip(ready).map(|(row, ready)| c.accumulated(plane, *row, ready)).collect())
 }
 
+/// Loads a half of a tile of cached values: the `half`-th of all halves.
+pub(crate) fn load_values(
+    c: &mut Composer<'_, '_>,
+    plane: u8,
+    run: Run,
+    half: usize,
+    ready: u64,
+) -> Result<(), Error> {
+    let (kind, rows) = (TileKind::Wide25, c.layout.lanes() / 2);
+    let words = cache_words(run, half * rows, (half + 1) * rows);
+    let load = Load { words: &words, width: wide_width(c), each: 2, ready };
+    c.load(plane, &load, |first, streams, from| {
+        let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
+        Some(Inst::Load { kind, orientation: Orientation::Column, half: Half::Low, first, streams, from })
+    })?;
+    c.install(plane, kind)
+}
+
 /// The weights W of all positions, tile by tile, and the factor of their sums (section 4 of the contract).
-fn softmax(
+pub(crate) fn softmax(
     c: &mut Composer<'_, '_>,
     scores: &[Value],
     visible: &[Value],

@@ -36,7 +36,7 @@ pub(crate) fn cache_words(run: Run, from: usize, to: usize) -> Vec<Word> {
 }
 
 /// Low and high bytes of rows.
-fn tables(run: Run, rows: usize) -> [Table; 2] {
+pub(crate) fn cache_tables(run: Run, rows: usize) -> [Table; 2] {
     let log2_interleave = CACHE_PAIRS.trailing_zeros();
     [0, 1].map(|offset| Table { run, offset, step: 2, log2_interleave, count: rows as u32 })
 }
@@ -54,7 +54,7 @@ pub(crate) fn store(
     let rows = iotas.len() * c.layout.lanes();
     let mut ready = Vec::new();
     for (run, block) in runs.iter().zip(blocks) {
-        ready.push(c.scatter(place.position, block.codes[0], &tables(*run, rows))?);
+        ready.push(c.scatter(place.position, block.codes[0], &cache_tables(*run, rows))?);
     }
     let mut new = Vec::new();
     for (mask, (vector, _)) in masks.iter().zip(&heads.places) {

@@ -57,6 +57,13 @@ pub(crate) struct Quantized {
     pub(crate) exponent: Value,
 }
 
+impl Plane {
+    /// Rows of accumulators given out.
+    pub(crate) fn rows(&self) -> u16 {
+        self.rows
+    }
+}
+
 impl Composer<'_, '_> {
     pub(crate) fn plane_hemisphere(&self, plane: u8) -> Hemisphere {
         self.spec.plane_hemisphere(plane)
@@ -185,7 +192,7 @@ impl Composer<'_, '_> {
         Ok(results)
     }
 
-    fn load_codebook(&mut self, plane: u8, format: TileFormat) -> Result<(), Error> {
+    pub(crate) fn load_codebook(&mut self, plane: u8, format: TileFormat) -> Result<(), Error> {
         let Some(codes) = format.codebook else { return Ok(()) };
         let state = &self.planes[usize::from(plane)];
         let known = self.codebooks.iter().find(|(known, _)| *known == codes);
@@ -199,7 +206,7 @@ impl Composer<'_, '_> {
         Ok(())
     }
 
-    fn load_tile(&mut self, plane: u8, format: TileFormat, tile: &Tile) -> Result<(), Error> {
+    pub(crate) fn load_tile(&mut self, plane: u8, format: TileFormat, tile: &Tile) -> Result<(), Error> {
         let words =
             |at: Vectors| -> Vec<Word> { (at.first..at.first + at.count).map(|index| at.run.word(index)).collect() };
         let TileFormat { kind, offsets, .. } = format;

@@ -7,6 +7,7 @@
 //! the wait for its writer. Delays and places come from the machine's description alone.
 
 pub(crate) mod attention;
+pub(crate) mod batch;
 pub(crate) mod cache;
 pub(crate) mod embedding;
 pub(crate) mod matrix;
@@ -16,6 +17,7 @@ mod repeat;
 mod reserve;
 pub(crate) mod section;
 pub(crate) mod switch;
+pub(crate) mod timeline;
 mod vector;
 
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
@@ -31,6 +33,7 @@ use crate::place::layout::{Layout, Run};
 use matrix::Plane;
 use memory::ANY;
 use reserve::Reservations;
+use timeline::Timeline;
 
 /// Cycles tried for one step.
 pub(crate) const HORIZON: u64 = 20_000;
@@ -120,6 +123,8 @@ pub(crate) struct Composer<'a, 'l> {
     /// Words that nothing else of the program has are free for the block's own values.
     pub(crate) layout: Layout,
     codebooks: &'l [([i8; 16], Vec<Run>)],
+    /// Cycles from one turn of a loop to the next.
+    interval: Option<u64>,
     pub(crate) taken: Reservations<'a>,
     pub(crate) planes: Vec<Plane>,
     name: String,
@@ -135,14 +140,16 @@ impl<'a, 'l> Composer<'a, 'l> {
         spec: &'a MachineSpec,
         layout: &Layout,
         codebooks: &'l [([i8; 16], Vec<Run>)],
+        interval: Option<u64>,
     ) -> Self {
         let planes = vec![Plane::default(); spec.planes() as usize];
-        let taken = Reservations::new(spec);
+        let taken = Reservations::new(spec, interval);
         let (name, layout) = (name.to_owned(), layout.clone());
         Self {
             spec,
             layout,
             codebooks,
+            interval,
             taken,
             planes,
             name,
@@ -154,15 +161,9 @@ impl<'a, 'l> Composer<'a, 'l> {
 
     /// The block, its instructions in the texts of their queues.
     pub(crate) fn finish(self) -> Result<BlockBuilder<'a>, Error> {
-        let mut builder = BlockBuilder::new(&self.name, self.spec);
-        let mut issues = self.taken.into_issues();
-        for ((queue, _), inst) in &mut issues {
-            *inst = with_bases(*queue, *inst, &self.layout);
-        }
-        for (cycle, queue, inst, times) in repeat::fold(issues) {
-            builder.repeat(cycle, queue, inst, times)?;
-        }
-        Ok(builder)
+        let mut timeline = Timeline::new(&self.name, self.spec);
+        timeline.straight(self);
+        timeline.finish()
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -188,7 +189,9 @@ impl<'a, 'l> Composer<'a, 'l> {
         from: u64,
         mut attempt: impl FnMut(&mut Self, u64) -> Option<T>,
     ) -> Result<T, Error> {
-        for cycle in from..from + HORIZON {
+        // In a loop all cycles come round again; a value may still have to wait for its memory.
+        let horizon = self.interval.map_or(HORIZON, |interval| 3 * interval + 64);
+        for cycle in from..from + horizon {
             let mark = self.mark();
             if let Some(found) = attempt(self, cycle) {
                 return Ok(found);
@@ -203,16 +206,27 @@ impl<'a, 'l> Composer<'a, 'l> {
         Value(self.nodes.len() - 1)
     }
 
+    /// A value of which memory holds several copies.
+    pub(crate) fn copied(&mut self, copies: &[Stored]) -> Value {
+        let format = copies[0].format;
+        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None })
+    }
+
     /// A value that is in memory.
     pub(crate) fn stored(&mut self, stored: Stored) -> Value {
         let format = stored.format;
         self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None })
     }
 
-    /// A row of a plane's accumulators as f32, that can be drained from `ready` on.
-    pub(crate) fn accumulated(&mut self, plane: u8, row: u16, ready: u64) -> Value {
+    /// A row of a plane's accumulators as f32, i32 or i64, that can be drained from `ready` on.
+    pub(crate) fn accumulated_as(&mut self, format: Format, plane: u8, row: u16, ready: u64) -> Value {
         let row = Some((plane, row, ready));
-        self.push(Node { format: Format::F32, producers: Vec::new(), stored: Vec::new(), row })
+        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row })
+    }
+
+    /// The same as f32.
+    pub(crate) fn accumulated(&mut self, plane: u8, row: u16, ready: u64) -> Value {
+        self.accumulated_as(Format::F32, plane, row, ready)
     }
 
     /// A value that `producer` makes.
@@ -264,7 +278,11 @@ impl<'a, 'l> Composer<'a, 'l> {
         let from = from.max().unwrap_or_default();
         self.separate(operands)?;
         let producer = self.first(&format!("alu {op}"), from, |c, cycle| c.try_alu(op, operands, cycle))?;
-        let format = if is_integer(op) { Format::I32 } else { Format::F32 };
+        let format = match op {
+            AluOp::AddI64 => Format::I64,
+            _ if is_integer(op) => Format::I32,
+            _ => Format::F32,
+        };
         Ok(self.produced(producer, format))
     }
 
@@ -340,7 +358,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             return Some(source);
         }
         if let Some((plane, row, ready)) = self.nodes[value.0].row {
-            return self.drain(plane, row, ready, cycle);
+            return self.drain(self.nodes[value.0].format, plane, row, ready, cycle);
         }
         if self.nodes[value.0].stored.is_empty() {
             // Sides in turn, so that a side whose words clash with another operand's is not tried for ever.
@@ -378,15 +396,15 @@ impl<'a, 'l> Composer<'a, 'l> {
         self.steps.push(Step::Producer(value.0));
     }
 
-    fn drain(&mut self, plane: u8, row: u16, ready: u64, cycle: u64) -> Option<Source> {
+    fn drain(&mut self, format: Format, plane: u8, row: u16, ready: u64, cycle: u64) -> Option<Source> {
         let queue = Queue::Drain(plane);
         let (from, to) = (self.spec.position(queue), self.spec.vxm_position());
         let issued = cycle.checked_sub(1 + self.drain_distance(plane)).filter(|issued| *issued >= ready)?;
         let direction = self.spec.plane_hemisphere(plane).inward();
-        let number = self.streams(direction, 4, 4, from, issued + 1, to)?;
+        let number = self.streams(direction, format.streams(), format.streams(), from, issued + 1, to)?;
         let (stream, row) = (Stream { direction, number }, Uint::new(row.into())?);
-        let inst = Inst::Drain { row, format: Format::F32, to: stream };
-        self.taken.issue(queue, issued, inst).then_some(Source::Stream(stream, Format::F32))
+        let inst = Inst::Drain { row, format, to: stream };
+        self.taken.issue(queue, issued, inst).then_some(Source::Stream(stream, format))
     }
 
     /// Takes the highest free group of `count` streams whose number is a multiple of `align`; gives its first number.

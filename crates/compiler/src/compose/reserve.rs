@@ -1,5 +1,8 @@
 //! What is taken: instructions by queue and cycle, streams by diagonal, outputs and ports by cycle. Every step can be
 //! taken back, so that a caller may try a cycle and go on to the next.
+//!
+//! In the body of a loop that starts anew every `interval` cycles, what is taken in a cycle is taken in all cycles that
+//! are whole intervals away (modulo scheduling: Rau, "Iterative modulo scheduling", 1994).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +30,10 @@ enum Step {
 #[derive(Debug)]
 pub(crate) struct Reservations<'a> {
     spec: &'a MachineSpec,
+    interval: Option<u64>,
     issues: BTreeMap<(Queue, u64), Inst>,
+    /// The cycles of the issues that share a queue's slot.
+    slots: BTreeMap<(Queue, u64), Vec<u64>>,
     /// Spans of diagonals, from a producer to its last reader, in the direction of flow.
     streams: BTreeMap<Diagonal, Vec<(i64, i64)>>,
     outputs: BTreeSet<(Queue, u64)>,
@@ -40,10 +46,13 @@ pub(crate) struct Reservations<'a> {
 }
 
 impl<'a> Reservations<'a> {
-    pub(crate) fn new(spec: &'a MachineSpec) -> Self {
+    /// Nothing is taken; `interval` is that of a loop.
+    pub(crate) fn new(spec: &'a MachineSpec, interval: Option<u64>) -> Self {
         Self {
             spec,
+            interval,
             issues: BTreeMap::new(),
+            slots: BTreeMap::new(),
             streams: BTreeMap::new(),
             outputs: BTreeSet::new(),
             banks: BTreeSet::new(),
@@ -51,6 +60,11 @@ impl<'a> Reservations<'a> {
             spans: BTreeMap::new(),
             steps: Vec::new(),
         }
+    }
+
+    /// The cycle within the interval.
+    fn slot(&self, cycle: u64) -> u64 {
+        self.interval.map_or(cycle, |interval| cycle % interval)
     }
 
     /// A point to go back to.
@@ -63,7 +77,11 @@ impl<'a> Reservations<'a> {
         while self.steps.len() > mark {
             match self.steps.pop() {
                 Some(Step::Issue(key, Some(before))) => drop(self.issues.insert(key, before)),
-                Some(Step::Issue(key, None)) => drop(self.issues.remove(&key)),
+                Some(Step::Issue(key, None)) => {
+                    self.issues.remove(&key);
+                    let slot = self.slot(key.1);
+                    self.slots.get_mut(&(key.0, slot)).map(Vec::pop);
+                }
                 Some(Step::Segment(diagonal)) => {
                     self.streams.get_mut(&diagonal).map(Vec::pop);
                 }
@@ -84,6 +102,31 @@ impl<'a> Reservations<'a> {
         }
     }
 
+    /// The shortest interval in which the units could issue all this.
+    pub(crate) fn least_interval(&self) -> u64 {
+        let mut busy: BTreeMap<(u8, Option<Queue>), u64> = BTreeMap::new();
+        for ((queue, _), inst) in &self.issues {
+            let key = match queue {
+                Queue::Alu(_) => (0, None),
+                Queue::Reduce(_) => (1, None),
+                Queue::Mem(..) => (2, None),
+                other => (3, Some(*other)),
+            };
+            let cycles = match inst {
+                Inst::Activate { kind, .. } => kind.activation_cycles().into(),
+                _ => 1,
+            };
+            *busy.entry(key).or_default() += cycles;
+        }
+        let units = |class: u8| match class {
+            0 => u64::from(self.spec.vxm.alus),
+            1 => u64::from(self.spec.vxm.reduce_units),
+            2 => 2 * u64::from(self.spec.mem.slices_per_hemisphere),
+            _ => 1,
+        };
+        busy.into_iter().map(|((class, _), cycles)| cycles.div_ceil(units(class))).max().unwrap_or(1)
+    }
+
     /// All instructions with their queues and cycles.
     pub(crate) fn into_issues(self) -> BTreeMap<(Queue, u64), Inst> {
         self.issues
@@ -91,7 +134,7 @@ impl<'a> Reservations<'a> {
 
     /// Whether a queue issues nothing in a cycle.
     pub(crate) fn is_free(&self, queue: Queue, cycle: u64) -> bool {
-        !self.issues.contains_key(&(queue, cycle))
+        self.slots.get(&(queue, self.slot(cycle))).is_none_or(Vec::is_empty)
     }
 
     /// The instruction issued there.
@@ -103,6 +146,12 @@ impl<'a> Reservations<'a> {
     pub(crate) fn issue(&mut self, queue: Queue, cycle: u64, inst: Inst) -> bool {
         let before = self.inst(queue, cycle);
         let Some(merged) = before.map_or(Some(inst), |before| merge(before, inst)) else { return false };
+        // What other cycles of the slot issue happens in the same cycle of another turn of the loop.
+        let others = self.slots.get(&(queue, self.slot(cycle))).into_iter().flatten().filter(|other| **other != cycle);
+        let all = others.map(|other| self.issues[&(queue, *other)]).try_fold(merged, merge);
+        if all.is_none() {
+            return false;
+        }
         let mark = self.mark();
         if !self.banks(queue, cycle, inst) {
             self.rollback(mark);
@@ -114,7 +163,9 @@ impl<'a> Reservations<'a> {
 
     /// Takes the banks that a memory instruction reads and writes, when it does.
     fn banks(&mut self, queue: Queue, cycle: u64, inst: Inst) -> bool {
-        let mut take = |bank: u8, cycle| {
+        let interval = self.interval;
+        let mut take = |bank: u8, cycle: u64| {
+            let cycle = interval.map_or(cycle, |interval| cycle % interval);
             let free = self.banks.insert((queue, bank, cycle));
             if free {
                 self.steps.push(Step::Bank((queue, bank, cycle)));
@@ -137,11 +188,15 @@ impl<'a> Reservations<'a> {
     /// Puts an instruction in the place of the one issued there.
     pub(crate) fn replace(&mut self, queue: Queue, cycle: u64, inst: Inst) {
         let before = self.issues.insert((queue, cycle), inst);
+        if before.is_none() {
+            self.slots.entry((queue, self.slot(cycle))).or_default().push(cycle);
+        }
         self.steps.push(Step::Issue((queue, cycle), before));
     }
 
     /// Takes an output for the cycle in which a result appears.
     pub(crate) fn output(&mut self, queue: Queue, cycle: u64) -> bool {
+        let cycle = self.slot(cycle);
         let free = self.outputs.insert((queue, cycle));
         if free {
             self.steps.push(Step::Output((queue, cycle)));
@@ -151,6 +206,7 @@ impl<'a> Reservations<'a> {
 
     /// Takes a plane's multipliers for a cycle.
     pub(crate) fn port(&mut self, plane: u8, cycle: u64) -> bool {
+        let cycle = self.slot(cycle);
         let free = self.ports.insert((plane, cycle));
         if free {
             self.steps.push(Step::Port((plane, cycle)));
@@ -160,8 +216,18 @@ impl<'a> Reservations<'a> {
 
     /// Takes a queue from one cycle to another, both included, for one piece of work.
     pub(crate) fn exclusive(&mut self, queue: Queue, from: u64, to: u64) -> bool {
+        // The later of two spans begins so many cycles behind the other, in turns of the loop.
+        let interval = self.interval;
+        let apart = |a: (u64, u64), b: (u64, u64)| match interval {
+            None => a.1 < b.0 || b.1 < a.0,
+            Some(interval) => {
+                let behind = (b.0 % interval + interval - a.0 % interval) % interval;
+                behind > a.1 - a.0 && behind + (b.1 - b.0) < interval
+            }
+        };
+        let fits = interval.is_none_or(|interval| to - from < interval);
         let spans = self.spans.entry(queue).or_default();
-        if spans.iter().any(|taken| from <= taken.1 && taken.0 <= to) {
+        if !fits || spans.iter().any(|taken| !apart(*taken, (from, to))) {
             return false;
         }
         spans.push((from, to));
@@ -179,6 +245,7 @@ impl<'a> Reservations<'a> {
             Direction::East => (cycle - from, (from, to)),
             Direction::West => (cycle + from, (-from, -to)),
         };
+        let key = self.interval.map_or(key, |interval| key.rem_euclid(interval as i64));
         let diagonal = (stream.direction, stream.number, key);
         let spans = self.streams.entry(diagonal).or_default();
         // Readers at a later producer's register still see what arrives, so spans may touch.
@@ -192,7 +259,7 @@ impl<'a> Reservations<'a> {
 }
 
 /// One instruction that does what two memory instructions do, if a slice can.
-fn merge(one: Inst, other: Inst) -> Option<Inst> {
+pub(crate) fn merge(one: Inst, other: Inst) -> Option<Inst> {
     let (Inst::Mem { bank0: a0, bank1: a1 }, Inst::Mem { bank0: b0, bank1: b1 }) = (one, other) else { return None };
     let either = |a: Slot, b: Slot| match (a, b) {
         (slot, Slot::Idle) | (Slot::Idle, slot) => Some(slot),

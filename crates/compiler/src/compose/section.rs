@@ -37,7 +37,7 @@ impl Code<'_> {
         values.pop().ok_or_else(|| Error::shape("section", "no value", "one"))
     }
 
-    fn node(
+    pub(crate) fn node(
         &self,
         c: &mut Composer<'_, '_>,
         index: usize,
@@ -108,14 +108,14 @@ impl Code<'_> {
         x.iter().map(turn).collect()
     }
 
-    fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {
+    pub(crate) fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {
         let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), Some(cache)) =
             (&node.op, &self.section.heads, self.cache)
         else {
             return Err(Error::unsupported("without a cache:", &node.op));
         };
         let masks: &[Stored] =
-            self.statics.masks.iter().find(|(known, _)| known == heads).map_or(&[], |(_, masks)| masks);
+            self.statics.masks.iter().find(|(known, _, _)| known == heads).map_or(&[], |(_, masks, _)| masks);
         Ok(Attention {
             heads,
             scale: *scale,
@@ -125,6 +125,7 @@ impl Code<'_> {
             constants: self.constants,
             masks,
             iota: &self.statics.iota,
+            units: self.statics.masks.iter().find(|(known, _, _)| known == heads).map_or(&[], |(_, _, units)| units),
         })
     }
 }

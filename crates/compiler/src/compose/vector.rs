@@ -46,6 +46,7 @@ steps! {
     shift_right = ShiftRight(a, b);
     guard = Guard(a);
     round_i64 = RoundI64(a);
+    add_i64 = AddI64(a, b);
 }
 
 impl Composer<'_, '_> {

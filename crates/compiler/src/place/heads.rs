@@ -99,6 +99,12 @@ impl HeadLanes {
         (0..self.lanes).map(|lane| -i32::from((first..first + self.size).contains(&lane))).collect()
     }
 
+    /// 1 on the first lane of a key head.
+    pub(crate) fn unit(&self, kv: usize) -> Vec<i32> {
+        let first = self.places[kv].1;
+        (0..self.lanes).map(|lane| i32::from(lane == first)).collect()
+    }
+
     /// Rows of cosines and of sines with the sign of each lane, for all positions, as the heads' lanes need them.
     pub(crate) fn rotary_rows(&self, rotary: &Rotary, positions: usize) -> [Vec<Vec<f32>>; 2] {
         let table = RotaryTable::new(&rotary.frequencies, positions);

@@ -91,6 +91,10 @@ pub(crate) struct Layout {
     bank: Option<u8>,
     /// Where the next near word is sought.
     turn: u32,
+    /// Words that each near value takes: one for each turn of a loop.
+    turns: u32,
+    /// Words of which each turn of a loop has its own.
+    arrays: BTreeMap<Bank, Vec<Range<u32>>>,
 }
 
 impl Layout {
@@ -108,6 +112,8 @@ impl Layout {
             moving: BTreeMap::new(),
             bank: None,
             turn: 0,
+            turns: 1,
+            arrays: BTreeMap::new(),
         }
     }
 
@@ -166,6 +172,17 @@ impl Layout {
         }
     }
 
+    /// From here on, near values are arrays with a word for each turn of a loop.
+    pub(crate) fn set_turns(&mut self, turns: u32) {
+        self.turns = turns;
+    }
+
+    /// Whether the word is the first of an array.
+    pub(crate) fn is_array(&self, hemisphere: Hemisphere, slice: u8, bank: u8, word: u16) -> bool {
+        let ranges = self.arrays.get(&(hemisphere, slice, bank));
+        ranges.into_iter().flatten().any(|range| range.contains(&word.into()))
+    }
+
     fn used_in(&self, bank: Bank) -> u32 {
         self.used.get(&bank).copied().unwrap_or_default()
     }
@@ -187,17 +204,25 @@ impl Layout {
     /// The word that the next [`Self::take`] of a bank gives.
     pub(crate) fn next(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> Option<Word> {
         let word = self.used_in((hemisphere, slice, bank));
-        (word < self.words_per_bank).then_some(Word { chip: 0, hemisphere, slice, bank, word: word as u16 })
+        (word + self.turns <= self.words_per_bank).then_some(Word { chip: 0, hemisphere, slice, bank, word: word as u16 })
     }
 
     /// Gives out the word that [`Self::next`] showed.
     pub(crate) fn take(&mut self, word: Word) {
-        self.used.insert((word.hemisphere, word.slice, word.bank), u32::from(word.word) + 1);
+        let (bank, first) = ((word.hemisphere, word.slice, word.bank), u32::from(word.word));
+        self.used.insert(bank, first + self.turns);
+        if self.turns > 1 {
+            self.arrays.entry(bank).or_default().push(first..first + self.turns);
+        }
     }
 
     /// Takes back the word that was given out last in its bank.
     pub(crate) fn untake(&mut self, word: Word) {
-        self.used.insert((word.hemisphere, word.slice, word.bank), u32::from(word.word));
+        let bank = (word.hemisphere, word.slice, word.bank);
+        self.used.insert(bank, u32::from(word.word));
+        if self.turns > 1 {
+            self.arrays.get_mut(&bank).map(Vec::pop);
+        }
     }
 
     /// Near words for the byte planes of a constant, an input or an output, in different slices.
@@ -207,7 +232,11 @@ impl Layout {
         hemisphere: Hemisphere,
         format: Format,
     ) -> Result<Vec<Word>, Error> {
-        let planes = format.streams();
+        self.near_planes(what, hemisphere, format.streams())
+    }
+
+    /// So many near words in different slices.
+    pub(crate) fn near_planes(&mut self, what: &str, hemisphere: Hemisphere, planes: u8) -> Result<Vec<Word>, Error> {
         let slices = self.near_slices();
         let first = (self.turn % 2) as u8;
         for bank in [first, 1 - first] {

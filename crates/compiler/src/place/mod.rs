@@ -48,8 +48,8 @@ enum Use {
 pub(crate) struct Statics {
     /// For each codebook, a copy for each plane.
     pub(crate) codebooks: Vec<([i8; 16], Vec<Run>)>,
-    /// For each arrangement of heads, -1 on the lanes of each key head.
-    pub(crate) masks: Vec<(HeadLanes, Vec<Stored>)>,
+    /// For each arrangement of heads, -1 on the lanes of each key head, and 1 on the first of them.
+    pub(crate) masks: Vec<(HeadLanes, Vec<Stored>, Vec<Stored>)>,
     /// Each lane's number.
     pub(crate) iota: Stored,
     /// Cosines, then signed sines, of each rotary embedding: 4 byte planes each.
@@ -306,13 +306,15 @@ impl Placer<'_> {
                 }
             }
             if let Some(heads) = &section.heads
-                && !statics.masks.iter().any(|(known, _)| known == heads)
+                && !statics.masks.iter().any(|(known, ..)| known == heads)
             {
-                let masks = self.masks(heads)?;
-                statics.masks.push((heads.clone(), masks));
+                let lanes = |of: &dyn Fn(usize) -> Vec<i32>| (0..heads.places.len()).map(of).collect::<Vec<_>>();
+                let masks = self.lane_constants("mask", &lanes(&|kv| heads.mask(kv)))?;
+                let units = self.lane_constants("unit", &lanes(&|kv| heads.unit(kv)))?;
+                statics.masks.push((heads.clone(), masks, units));
             }
         }
-        if let Some((heads, _)) = statics.masks.first() {
+        if let Some((heads, ..)) = statics.masks.first() {
             for (index, rotary) in network.rotaries.iter().enumerate() {
                 statics.rotaries.push(self.rotary(index, rotary, heads, tiles * lanes)?);
             }
@@ -335,14 +337,15 @@ impl Placer<'_> {
         (0..self.spec.planes() as u8).map(one).collect()
     }
 
-    fn masks(&mut self, heads: &HeadLanes) -> Result<Vec<Stored>, Error> {
-        let one = |kv: usize| {
-            let name = format!("mask.{}x{}.{kv}", heads.places.len(), heads.size);
+    /// Vectors of bytes, one a key head.
+    fn lane_constants(&mut self, what: &str, vectors: &[Vec<i32>]) -> Result<Vec<Stored>, Error> {
+        let one = |(kv, values): (usize, &Vec<i32>)| {
+            let name = format!("{what}{kv}");
             let words = self.layout.near_words(&name, Hemisphere::West, Format::I8)?;
-            self.contents.constant(&name, &words, 0, &heads.mask(kv));
+            self.contents.constant(&name, &words, 0, values);
             Ok(Stored { words, format: Format::I8, ready: 0 })
         };
-        (0..heads.places.len()).map(one).collect()
+        vectors.iter().enumerate().map(one).collect()
     }
 
     /// Rows of cosines and sines by position: each byte plane in a slice of its own.
