@@ -1,6 +1,7 @@
 //! The last pass: blocks, their instances, memory and bindings become a program.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::spec::MachineSpec;
@@ -8,13 +9,14 @@ use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, Word};
 
+use crate::compose::batch::{self, Batch, Loops};
 use crate::compose::cache::Place;
 use crate::compose::section::Code;
 use crate::compose::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::network::Network;
 use crate::place::layout::Span;
-use crate::place::{Placed, PlacedKind};
+use crate::place::{BatchPorts, Placed, PlacedKind};
 use crate::{Options, Part};
 
 /// One run of a block: which, and how far its bases move.
@@ -40,15 +42,31 @@ pub(crate) fn emit(
     let embed = blocks.len();
     let head = match (&placed.head, &network.head) {
         (Some(head), Some(_)) => {
-            blocks.push(schedule.head(head)?);
+            blocks.push(schedule.head(head, &placed.ports.x)?);
             Some(blocks.len() - 1)
         }
         _ => None,
     };
     let mut entries = Vec::new();
+    if let (Some(batch), Some(head)) = (&placed.ports.batch, &placed.head)
+        && network.sections().all(batch::is_covered)
+    {
+        let mut runs = vec![Run { block: blocks.len(), offsets: [0; BASES] }];
+        blocks.push(schedule.embed_batch(batch)?);
+        runs.extend(schedule.layers(1, &mut blocks, |code, to| schedule.batch(batch, code, to))?);
+        runs.push(Run { block: blocks.len(), offsets: [0; BASES] });
+        let last: Vec<Vec<Word>> =
+            batch.x.iter().map(|x| x.words.iter().map(|word| batch.last(*word)).collect()).collect();
+        blocks.push(schedule.head(head, &last)?);
+        entries.push((format!("prefill.{}", spec.lanes()), runs));
+    }
     for tiles in buckets {
         let mut runs: Vec<Run> = (0..embed).map(|block| Run { block, offsets: [0; BASES] }).collect();
-        runs.extend(schedule.layers(*tiles, &mut blocks)?);
+        runs.extend(schedule.layers(*tiles, &mut blocks, |code, is_last| {
+            let ports = &placed.ports;
+            let to = if is_last { &ports.outputs } else { &ports.x };
+            Ok(vec![schedule.section("layer", code, &ports.x, to)?])
+        })?);
         runs.extend(head.map(|block| Run { block, offsets: [0; BASES] }));
         let positions = *tiles * spec.lanes() as usize;
         let name = match options.part {
@@ -109,7 +127,35 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
         c.finish()
     }
 
-    fn head(&self, head: &PlacedKind) -> Result<BlockBuilder<'s>, Error> {
+    /// The embeddings of a batch of tokens.
+    fn embed_batch(&self, ports: &BatchPorts) -> Result<BlockBuilder<'s>, Error> {
+        let code = |c: &mut Composer<'s, 'p>| {
+            let token = c.stored(ports.token.clone());
+            let embedding =
+                self.placed.embedding.as_ref().ok_or_else(|| Error::shape("model", "no embedding", "one"))?;
+            let row = c.embed(embedding, token)?;
+            row.iter().zip(&ports.x).try_for_each(|(value, x)| c.write_to(*value, &x.words))
+        };
+        let loops = Loops {
+            spec: self.spec,
+            layout: &self.placed.layout,
+            codebooks: &self.placed.statics.codebooks,
+            turns: ports.tokens,
+            name: "embed",
+        };
+        loops.block(code)
+    }
+
+    /// A layer for a batch of tokens.
+    fn batch(&self, ports: &BatchPorts, code: &Code<'_>, _is_last: bool) -> Result<Vec<BlockBuilder<'s>>, Error> {
+        let mut layout = self.placed.layout.clone();
+        layout.set_turns(ports.tokens);
+        let batch =
+            Batch::new(self.spec, code, layout, &self.placed.statics.codebooks, ports.tokens, "layer", &ports.position);
+        batch.run(&ports.x, &ports.x)
+    }
+
+    fn head(&self, head: &PlacedKind, x: &[Vec<Word>]) -> Result<BlockBuilder<'s>, Error> {
         let section = &self.network.head.as_ref().ok_or_else(|| Error::shape("model", "no head", "one"))?.section;
         let code = Code {
             section,
@@ -119,14 +165,20 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
             statics: &self.placed.statics,
             tiles: 0,
         };
-        self.section("head", &code, &self.placed.ports.outputs)
+        self.section("head", &code, x, &self.placed.ports.outputs)
     }
 
     /// A section from x to where its value goes.
-    fn section(&self, name: &str, code: &Code<'_>, to: &[Vec<Word>]) -> Result<BlockBuilder<'s>, Error> {
+    fn section(
+        &self,
+        name: &str,
+        code: &Code<'_>,
+        x: &[Vec<Word>],
+        to: &[Vec<Word>],
+    ) -> Result<BlockBuilder<'s>, Error> {
         let mut c = self.composer(name);
         let ports = &self.placed.ports;
-        let x = ports.x.iter().map(|words| input(&mut c, words, Format::F32)).collect();
+        let x = x.iter().map(|words| input(&mut c, words, Format::F32)).collect();
         let place = Place {
             position: input(&mut c, &ports.position, Format::I32),
             length: input(&mut c, &ports.length, Format::I32),
@@ -137,8 +189,13 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
     }
 
     /// All layers in their order; layers of one kind whose things lie in the same banks share a block.
-    fn layers(&self, tiles: usize, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<Run>, Error> {
-        let mut variants: BTreeMap<(usize, usize, usize, usize), usize> = BTreeMap::new();
+    fn layers(
+        &self,
+        tiles: usize,
+        blocks: &mut Vec<BlockBuilder<'s>>,
+        schedule: impl Fn(&Code<'_>, bool) -> Result<Vec<BlockBuilder<'s>>, Error>,
+    ) -> Result<Vec<Run>, Error> {
+        let mut variants: BTreeMap<(usize, usize, usize, usize), Range<usize>> = BTreeMap::new();
         let mut runs = Vec::new();
         for (index, (kind, layer)) in self.network.layers.iter().enumerate() {
             let (placed, section) = (&self.placed.kinds[*kind], &self.network.kinds[*kind].section);
@@ -152,8 +209,8 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
             offsets[3] = constant.offset(*layer) as i32;
             let key = (*kind, matrices, cache.map_or(0, |(index, _)| index), constants);
             let is_last = index + 1 == self.network.layers.len() && self.network.head.is_none();
-            let block = match variants.get(&key) {
-                Some(block) if !is_last => *block,
+            let range = match variants.get(&key) {
+                Some(range) if !is_last => range.clone(),
                 _ => {
                     let code = Code {
                         section,
@@ -163,14 +220,13 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
                         statics: &self.placed.statics,
                         tiles,
                     };
-                    let ports = &self.placed.ports;
-                    let to = if is_last { &ports.outputs } else { &ports.x };
-                    blocks.push(self.section("layer", &code, to)?);
-                    blocks.len() - 1
+                    let first = blocks.len();
+                    blocks.extend(schedule(&code, is_last)?);
+                    first..blocks.len()
                 }
             };
-            variants.insert(key, block);
-            runs.push(Run { block, offsets });
+            runs.extend(range.clone().map(|block| Run { block, offsets }));
+            variants.insert(key, range);
         }
         Ok(runs)
     }

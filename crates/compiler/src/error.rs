@@ -69,7 +69,7 @@ pub enum Error {
         tried: u64,
     },
     /// A schedule with hazards: a mistake of this crate.
-    #[error("the program is not lawful: {}", .0.join("; "))]
+    #[error("the program is not lawful: {}", .0.iter().take(3).cloned().collect::<Vec<_>>().join("; "))]
     Unlawful(Vec<String>),
     /// The schedule has no text.
     #[error(transparent)]

@@ -40,12 +40,18 @@ pub struct Options {
     pub part: Part,
     /// Longest contexts of the entries, in tokens; each is rounded up to whole vectors.
     pub contexts: Vec<usize>,
+    /// Tokens of a prefill step; 0 leaves prefill out.
+    pub batch: u32,
 }
 
 /// Compiles a model for one chip.
 ///
 /// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
 /// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
+///
+/// With a batch there is an entry `prefill.N` too, for contexts of one vector of positions: inputs `tokens` and `positions`
+/// (i32, a vector with the same number in all lanes for each token), output the `logits` behind the last token. Where
+/// there are fewer tokens, the last one and its position are repeated.
 ///
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
 /// `layer` where there is one. Weights behind those of the first layer may be missing.
@@ -65,7 +71,7 @@ pub fn compile(
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
-    let placed = Placed::new(&network, spec, largest)?;
+    let placed = Placed::new(&network, spec, largest, options.batch)?;
     emit::emit(options, spec, &network, placed, &buckets)
 }
 

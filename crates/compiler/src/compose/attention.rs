@@ -113,12 +113,12 @@ impl Attention<'_> {
                         for j in 0..sharing {
                             let query = &queries[vector * sharing + j];
                             let row = &mut rows[kv * sharing + j];
-                            let begun = row.is_some();
+                            let so_far = row.map(|(_, ready)| ready);
                             let at = match *row {
                                 Some((at, _)) => at,
                                 None => c.new_row(plane)?,
                             };
-                            let ready = activate_query(c, plane, half, (at, !begun), query, masks[kv])?;
+                            let ready = activate_query(c, plane, half, (at, so_far), query, masks[kv])?;
                             *row = Some((at, ready));
                             if ends {
                                 let dot = c.accumulated(plane, at, ready);
@@ -209,7 +209,14 @@ impl Attention<'_> {
 }
 
 /// Loads a half of a tile of cached keys.
-pub(crate) fn load_keys(c: &mut Composer<'_, '_>, plane: u8, run: Run, half: Half, tile: usize, ready: u64) -> Result<(), Error> {
+pub(crate) fn load_keys(
+    c: &mut Composer<'_, '_>,
+    plane: u8,
+    run: Run,
+    half: Half,
+    tile: usize,
+    ready: u64,
+) -> Result<(), Error> {
     let (kind, lanes) = (TileKind::Wide12, c.layout.lanes());
     let words = cache_words(run, tile * lanes, (tile + 1) * lanes);
     let load = Load { words: &words, width: wide_width(c), each: 2, ready };
@@ -225,14 +232,25 @@ fn activate_query(
     c: &mut Composer<'_, '_>,
     plane: u8,
     half: Half,
-    (row, first): (u16, bool),
+    (row, so_far): (u16, Option<u64>),
     query: &Block,
     mask: Value,
 ) -> Result<u64, Error> {
     let codes = c.and(query.codes[0], mask)?;
     c.keep_as(codes, Format::I16);
     let vector = &c.in_memory(codes, c.plane_hemisphere(plane))?;
-    c.activate(plane, &Activation { kind: TileKind::Wide12, half, row, first, vector, scale: None })
+    c.activate(
+        plane,
+        &Activation {
+            kind: TileKind::Wide12,
+            half,
+            row,
+            first: so_far.is_none(),
+            ready: so_far.unwrap_or_default(),
+            vector,
+            scale: None,
+        },
+    )
 }
 
 /// The exact sums of weighted values of several heads, in f32: all lanes, of which those of the head count.
@@ -248,7 +266,10 @@ fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) 
             for (weights, (row, ready)) in weights.iter().zip(rows.iter().zip(&mut ready)) {
                 let vector = &c.in_memory(weights[tile], side)?;
                 let first = tile == 0 && half == Half::Low;
-                *ready = c.activate(plane, &Activation { kind, half, row: *row, first, vector, scale: None })?;
+                *ready = c.activate(
+                    plane,
+                    &Activation { kind, half, row: *row, first, ready: *ready, vector, scale: None },
+                )?;
             }
         }
     }
@@ -256,13 +277,7 @@ fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) 
 }
 
 /// Loads a half of a tile of cached values: the `half`-th of all halves.
-pub(crate) fn load_values(
-    c: &mut Composer<'_, '_>,
-    plane: u8,
-    run: Run,
-    half: usize,
-    ready: u64,
-) -> Result<(), Error> {
+pub(crate) fn load_values(c: &mut Composer<'_, '_>, plane: u8, run: Run, half: usize, ready: u64) -> Result<(), Error> {
     let (kind, rows) = (TileKind::Wide25, c.layout.lanes() / 2);
     let words = cache_words(run, half * rows, (half + 1) * rows);
     let load = Load { words: &words, width: wide_width(c), each: 2, ready };

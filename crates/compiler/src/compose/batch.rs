@@ -23,6 +23,7 @@ use super::section::Code;
 use super::timeline::Timeline;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
+use crate::network::Section;
 use crate::place::layout::{Layout, Run};
 use crate::place::tiles::Outputs;
 
@@ -40,6 +41,54 @@ struct QuantizedArrays {
     codes: Vec<Copies>,
     scales: Vec<Copies>,
     exponent: Copies,
+}
+
+/// What all loops need.
+#[derive(Clone, Copy)]
+pub(crate) struct Loops<'s, 'b, 'l> {
+    pub(crate) spec: &'s MachineSpec,
+    pub(crate) layout: &'l Layout,
+    pub(crate) codebooks: &'b [([i8; 16], Vec<Run>)],
+    pub(crate) turns: u32,
+    pub(crate) name: &'l str,
+}
+
+impl<'s, 'b> Loops<'s, 'b, '_> {
+    /// Schedules a loop with the shortest interval that is found.
+    fn schedule(&self, body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>) -> Result<Composer<'s, 'b>, Error> {
+        let composer = |interval| {
+            let mut c = Composer::new(self.name, self.spec, self.layout, self.codebooks, interval);
+            c.layout.set_turns(self.turns);
+            c
+        };
+        let mut once = composer(None);
+        body(&mut once)?;
+        let mut interval = once.taken.least_interval().max(1);
+        loop {
+            let mut c = composer(Some(interval));
+            match body(&mut c) {
+                Ok(()) => return Ok(c),
+                Err(Error::NoSlot { .. }) if interval < INTERVAL_MAX => interval += (interval / 16).max(1),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A block of one loop.
+    pub(crate) fn block(
+        &self,
+        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
+    ) -> Result<BlockBuilder<'s>, Error> {
+        let c = self.schedule(body)?;
+        let mut timeline = Timeline::new(self.name, self.spec);
+        timeline.looped(c, self.turns);
+        timeline.finish()
+    }
+}
+
+/// Whether there is code for a section's attention for many tokens at once.
+pub(crate) fn is_covered(section: &Section) -> bool {
+    section.heads.as_ref().is_none_or(|heads| heads.vectors() == 1 && heads.size <= heads.lanes() / 2)
 }
 
 /// A section in the making.
@@ -74,17 +123,27 @@ impl<'s, 'b> Batch<'s, 'b> {
     pub(crate) fn new(
         spec: &'s MachineSpec,
         code: &'b Code<'b>,
-        layout: &Layout,
+        layout: Layout,
         codebooks: &'b [([i8; 16], Vec<Run>)],
         turns: u32,
         name: &'b str,
         position: &'b Stored,
     ) -> Self {
-        let mut layout = layout.clone();
-        layout.set_turns(turns);
         let nodes = code.section.nodes.len();
         let (values, quantized) = (vec![None; nodes], vec![None; nodes]);
-        Self { spec, code, layout, codebooks, turns, name, position, blocks: Vec::new(), values, quantized, pending: Vec::new() }
+        Self {
+            spec,
+            code,
+            layout,
+            codebooks,
+            turns,
+            name,
+            position,
+            blocks: Vec::new(),
+            values,
+            quantized,
+            pending: Vec::new(),
+        }
     }
 
     /// The blocks that compute the section from x to where its value goes.
@@ -98,7 +157,9 @@ impl<'s, 'b> Batch<'s, 'b> {
                     let input = nodes[index].inputs[0].0 as usize;
                     self.flush(&[])?;
                     self.quantize(input)?;
-                    let same = |at: &usize| matches!(nodes[*at].op, Op::MatMul { .. }) && nodes[*at].inputs[0].0 as usize == input;
+                    let same = |at: &usize| {
+                        matches!(nodes[*at].op, Op::MatMul { .. }) && nodes[*at].inputs[0].0 as usize == input
+                    };
                     let group: Vec<usize> = (index..nodes.len()).take_while(same).collect();
                     self.multiply(input, &group)?;
                     index += group.len();
@@ -118,22 +179,9 @@ impl<'s, 'b> Batch<'s, 'b> {
     }
 
     /// Schedules a loop with the shortest interval that is found.
-    fn schedule(
-        &self,
-        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
-    ) -> Result<Composer<'s, 'b>, Error> {
-        let composer = |interval| Composer::new(self.name, self.spec, &self.layout, self.codebooks, interval);
-        let mut once = composer(None);
-        body(&mut once)?;
-        let mut interval = once.taken.least_interval().max(1);
-        loop {
-            let mut c = composer(Some(interval));
-            match body(&mut c) {
-                Ok(()) => return Ok(c),
-                Err(Error::NoSlot { .. }) if interval < INTERVAL_MAX => interval += (interval / 16).max(1),
-                Err(error) => return Err(error),
-            }
-        }
+    fn schedule(&self, body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>) -> Result<Composer<'s, 'b>, Error> {
+        let Self { spec, codebooks, turns, name, .. } = *self;
+        Loops { spec, layout: &self.layout, codebooks, turns, name }.schedule(body)
     }
 
     fn straight(&self) -> Composer<'s, 'b> {
@@ -158,12 +206,7 @@ impl<'s, 'b> Batch<'s, 'b> {
     }
 
     /// Computes pending nodes in a body.
-    fn compute(
-        &self,
-        c: &mut Composer<'s, 'b>,
-        pending: &[usize],
-        values: &mut [Vec<Value>],
-    ) -> Result<(), Error> {
+    fn compute(&self, c: &mut Composer<'s, 'b>, pending: &[usize], values: &mut [Vec<Value>]) -> Result<(), Error> {
         let place = self.place(c)?;
         for node in pending {
             values[*node] = self.code.node(c, *node, values, &mut [], place)?;
@@ -187,7 +230,8 @@ impl<'s, 'b> Batch<'s, 'b> {
                 outputs.push((node, to.to_vec()));
             } else if other {
                 let tiles = self.tiles(node);
-                let arrays = (0..tiles).map(|tile| self.array(SIDES[tile % 2], Format::F32)).collect::<Result<_, _>>()?;
+                let arrays =
+                    (0..tiles).map(|tile| self.array(SIDES[tile % 2], Format::F32)).collect::<Result<_, _>>()?;
                 outputs.push((node, arrays));
             }
         }
@@ -286,7 +330,8 @@ impl<'s, 'b> Batch<'s, 'b> {
         for &node in group {
             let Op::MatMul { weight, bias } = &code.section.nodes[node].op else { continue };
             let weight = weight.0 as usize;
-            let matrix = code.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
+            let matrix =
+                code.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
             let mut arrays = Vec::new();
             for (tile, (outputs, exponents)) in matrix.outputs.iter().zip(&code.constants.weights[weight]).enumerate() {
                 let to = self.array(SIDES[tile % 2], Format::F32)?;
@@ -343,7 +388,7 @@ impl<'s, 'b> Batch<'s, 'b> {
                     for at in load * per_load..((load + 1) * per_load).min(inputs) {
                         let half = if at % per_load == 0 { Half::Low } else { Half::High };
                         let (vector, scale) = (&x.codes[at][side], Some(&x.scales[at][side]));
-                        let what = Activation { kind: format.kind, half, row, first: at == 0, vector, scale };
+                        let what = Activation { kind: format.kind, half, row, first: at == 0, ready, vector, scale };
                         ready = c.activate(plane, &what)?;
                     }
                     if load + 1 < job.outputs.tiles.len() {
@@ -371,7 +416,7 @@ impl<'s, 'b> Batch<'s, 'b> {
     fn attend(&mut self, node: usize) -> Result<(), Error> {
         let code = self.code;
         let attention = code.attention(&code.section.nodes[node])?;
-        if code.tiles != 1 || attention.heads.vectors() != 1 || attention.heads.size > self.layout.lanes() / 2 {
+        if code.tiles != 1 || !is_covered(code.section) {
             return Err(Error::unsupported("for many tokens at once and such sizes:", &code.section.nodes[node].op));
         }
         let heads = self.present(node, &attention)?;
@@ -455,7 +500,15 @@ impl<'s, 'b> Batch<'s, 'b> {
                 let row = c.new_row(plane)?;
                 let unit = c.stored(units.clone());
                 let vector = &c.in_memory(unit, side)?;
-                let what = Activation { kind: TileKind::Int8, half: Half::Low, row, first: true, vector, scale: None };
+                let what = Activation {
+                    kind: TileKind::Int8,
+                    half: Half::Low,
+                    row,
+                    first: true,
+                    ready: 0,
+                    vector,
+                    scale: None,
+                };
                 let ready = c.activate(plane, &what)?;
                 let drained = c.accumulated_as(Format::I32, plane, row, ready);
                 let of_tokens = c.imin(drained, 127)?;
@@ -503,7 +556,10 @@ impl<'s, 'b> Batch<'s, 'b> {
                         let head = kv * sharing + j;
                         let row = c.new_row(plane)?;
                         let vector = &heads.queries[head];
-                        let ready = c.activate(plane, &Activation { kind, half, row, first: true, vector, scale: None })?;
+                        let ready = c.activate(
+                            plane,
+                            &Activation { kind, half, row, first: true, ready: 0, vector, scale: None },
+                        )?;
                         let dot = c.accumulated(plane, row, ready);
                         let unit = c.stored(heads.units[head].clone());
                         let exponents = c.stored(key_exponents[0][kv].clone());
@@ -546,7 +602,7 @@ impl<'s, 'b> Batch<'s, 'b> {
                 let mut parts = Vec::new();
                 for (half, plane) in HALVES.into_iter().zip(planes) {
                     let row = c.new_row(plane)?;
-                    let what = Activation { kind, half, row, first: true, vector: weight, scale: None };
+                    let what = Activation { kind, half, row, first: true, ready: 0, vector: weight, scale: None };
                     let ready = c.activate(plane, &what)?;
                     parts.push(c.accumulated_as(Format::I64, plane, row, ready));
                 }

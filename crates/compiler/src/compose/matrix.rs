@@ -21,8 +21,6 @@ pub(crate) struct Plane {
     array_used: u64,
     /// From here on activations find the tile installed last.
     installed: u64,
-    /// From here on all rows that were begun can be added to.
-    begun: u64,
     /// Rows of accumulators given out; none is used twice.
     rows: u16,
 }
@@ -43,6 +41,8 @@ pub(crate) struct Activation<'v> {
     pub(crate) half: Half,
     pub(crate) row: u16,
     pub(crate) first: bool,
+    /// When the row could be drained so far: what is added to a row comes after what clears it.
+    pub(crate) ready: u64,
     /// The vector, in the plane's hemisphere.
     pub(crate) vector: &'v Stored,
     /// A of the groups.
@@ -131,16 +131,14 @@ impl Composer<'_, '_> {
 
     /// Multiplies a vector by the array; gives the first cycle in which its row can be drained.
     pub(crate) fn activate(&mut self, plane: u8, what: &Activation<'_>) -> Result<u64, Error> {
-        let state = &self.planes[usize::from(plane)];
-        let from = if what.first { state.installed } else { state.installed.max(state.begun) };
+        let installed = self.planes[usize::from(plane)].installed;
+        let before = (what.ready + 2).saturating_sub(self.spec.mxm.result_delay.into());
+        let from = if what.first { installed } else { installed.max(before) };
         let cycle =
             self.first(&format!("activation of plane {plane}"), from, |c, cycle| c.try_activate(plane, what, cycle))?;
         let last = cycle + u64::from(what.kind.activation_cycles()) - 1;
         let state = &mut self.planes[usize::from(plane)];
         state.array_used = state.array_used.max(last);
-        if what.first {
-            state.begun = state.begun.max(cycle + 1);
-        }
         Ok(last + u64::from(self.spec.mxm.result_delay) - 1)
     }
 
@@ -180,8 +178,8 @@ impl Composer<'_, '_> {
                     let copies = self.apart(&[x.codes[input], x.scales[input]], side)?;
                     let (vector, scale) = (&copies[0], Some(&copies[1]));
                     let half = if input % per_load == 0 { Half::Low } else { Half::High };
-                    let activation = Activation { kind, half, row, first: input == 0, vector, scale };
-                    ready = ready.max(self.activate(plane, &activation)?);
+                    ready =
+                        self.activate(plane, &Activation { kind, half, row, first: input == 0, ready, vector, scale })?;
                 }
             }
             let sum = self.accumulated(plane, row, ready);

@@ -90,9 +90,7 @@ fn in_turn(queue: Queue, inst: Inst, turn: u32, layout: &Layout, rows: &[u32], s
         (Queue::Activate(plane), Inst::Activate { kind, half, row: at, first, from, scale }) => {
             Inst::Activate { kind, half, row: row(plane, at), first, from, scale }
         }
-        (Queue::Drain(plane), Inst::Drain { row: at, format, to }) => {
-            Inst::Drain { row: row(plane, at), format, to }
-        }
+        (Queue::Drain(plane), Inst::Drain { row: at, format, to }) => Inst::Drain { row: row(plane, at), format, to },
         (_, other) => other,
     }
 }

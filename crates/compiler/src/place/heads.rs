@@ -40,6 +40,11 @@ impl HeadLanes {
         Ok(Self { size, sharing: heads / kv_heads, places, lanes })
     }
 
+    /// Lanes of a vector.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
     /// Vectors that one row of keys takes.
     pub(crate) fn vectors(&self) -> usize {
         self.places.last().map_or(0, |(vector, _)| vector + 1)

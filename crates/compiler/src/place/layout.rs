@@ -204,7 +204,13 @@ impl Layout {
     /// The word that the next [`Self::take`] of a bank gives.
     pub(crate) fn next(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> Option<Word> {
         let word = self.used_in((hemisphere, slice, bank));
-        (word + self.turns <= self.words_per_bank).then_some(Word { chip: 0, hemisphere, slice, bank, word: word as u16 })
+        (word + self.turns <= self.words_per_bank).then_some(Word {
+            chip: 0,
+            hemisphere,
+            slice,
+            bank,
+            word: word as u16,
+        })
     }
 
     /// Gives out the word that [`Self::next`] showed.

@@ -98,6 +98,23 @@ pub(crate) struct Ports {
     pub(crate) x: Vec<Vec<Word>>,
     /// Elements of the output.
     pub(crate) outputs: Vec<Vec<Word>>,
+    pub(crate) batch: Option<BatchPorts>,
+}
+
+/// The same for a batch of tokens: arrays.
+#[derive(Debug)]
+pub(crate) struct BatchPorts {
+    pub(crate) tokens: u32,
+    pub(crate) token: Stored,
+    pub(crate) position: Stored,
+    pub(crate) x: Vec<Stored>,
+}
+
+impl BatchPorts {
+    /// The last token's word of an array.
+    pub(crate) fn last(&self, first: Word) -> Word {
+        Word { word: first.word + self.tokens as u16 - 1, ..first }
+    }
 }
 
 /// A network in memory.
@@ -114,12 +131,15 @@ pub(crate) struct Placed {
 
 impl Placed {
     /// Places a network with a cache of `tiles` vectors of positions.
-    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, tiles: usize) -> Result<Self, Error> {
+    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
         let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 } };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
         let mut ports = place.ports(network)?;
+        if batch > 1 && network.embedding.is_some() {
+            ports.batch = Some(place.batch_ports(network, batch)?);
+        }
         let mut matrices = Vec::new();
         for (kind, uses) in network.kinds.iter().zip(&uses) {
             matrices.push(place.matrices(kind, uses)?);
@@ -174,7 +194,30 @@ impl Placer<'_> {
         let name = if network.head.is_some() { "logits" } else { "y" };
         self.contents.binding(name, BindingKind::Output, Format::F32, width, &outputs);
         let one = |mut words: Vec<Vec<Word>>| words.swap_remove(0);
-        Ok(Ports { token: one(token), position: one(position), length: one(length), x, outputs })
+        let batch = None;
+        Ok(Ports { token: one(token), position: one(position), length: one(length), x, outputs, batch })
+    }
+
+    fn batch_ports(&mut self, network: &Network<'_>, tokens: u32) -> Result<BatchPorts, Error> {
+        let lanes = self.layout.lanes();
+        self.layout.set_turns(tokens);
+        let sides = [Hemisphere::West, Hemisphere::East];
+        let mut array = |name: &str, side, format| -> Result<Stored, Error> {
+            Ok(Stored { words: self.layout.near_words(name, side, format)?, format, ready: 0 })
+        };
+        let token = array("tokens", Hemisphere::West, Format::I32)?;
+        let position = array("positions", Hemisphere::East, Format::I32)?;
+        let tiles = 0..network.hidden.div_ceil(lanes);
+        let x = tiles.map(|tile| array("x", sides[tile % 2], Format::F32)).collect::<Result<_, _>>()?;
+        self.layout.set_turns(1);
+        for (name, stored) in [("tokens", &token), ("positions", &position)] {
+            let turn = |turn: u32| {
+                stored.words.iter().map(move |word| Word { word: word.word + turn as u16, ..*word }).collect::<Vec<_>>()
+            };
+            let words: Vec<Vec<Word>> = (0..tokens).map(turn).collect();
+            self.contents.binding(name, BindingKind::Input, Format::I32, lanes * tokens as usize, &words);
+        }
+        Ok(BatchPorts { tokens, token, position, x })
     }
 
     /// Matrices of all layers of a kind.

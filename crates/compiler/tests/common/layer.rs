@@ -27,7 +27,7 @@ impl Layer {
     }
 
     pub fn part(&self, spec: &MachineSpec, part: Part) -> Result<Program<'static>, CompileError> {
-        let options = Options { name: "layer".into(), part, contexts: vec![spec.lanes() as usize] };
+        let options = Options { name: "layer".into(), part, contexts: vec![spec.lanes() as usize], batch: 0 };
         compile(&self.graph, &self.weights, spec, &options)
     }
 
