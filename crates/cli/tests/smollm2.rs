@@ -138,3 +138,18 @@ fn an_interrupt_ends_the_answer_cleanly() {
     assert!(output.stdout.ends_with(b"\n"), "the line is ended");
     assert!(common::errors_of(&output).lines().last().unwrap().contains("first token "), "the statistics are there");
 }
+
+#[test]
+fn the_first_layer_becomes_a_sound_program() {
+    let folder = Folder::new("first-layer");
+    let program = folder.join("layer.lks");
+    success(lockstep().args(["layer", "-m", model(), "-o"]).arg(&program));
+    assert!(success(lockstep().arg("verify").arg(&program)).contains(": sound; layer "));
+    let mut simulate = lockstep();
+    simulate.arg("simulate").arg(&program).args(["--entry", "layer", "--json"]);
+    let inputs = ["x=random seed=1 min=-1 max=1", "position=fill 0", "length=fill 1"];
+    let report: Value =
+        serde_json::from_str(&success(simulate.args(inputs.iter().flat_map(|input| ["--input", input])))).unwrap();
+    assert_eq!(report["cycles"], report["cycles_predicted"]);
+    assert_eq!(report["outputs"]["y"].as_array().unwrap().len(), 576);
+}

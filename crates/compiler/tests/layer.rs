@@ -32,13 +32,17 @@ fn one_program_equals_contract_and_host_at_every_position() {
     let positions = spec.lanes() as usize;
     let file = common::model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
-    let model = from_gguf(&gguf).unwrap().first_layer().unwrap();
+    let whole = from_gguf(&gguf).unwrap();
+    let model = whole.first_layer().unwrap();
     let layer = Layer { graph: model.graph.clone(), weights: contract_weights(&model).unwrap() };
     let table = layer.matrix("token_embd.weight");
     let gate = layer.matrix("blk.0.ffn_gate.weight");
     assert!(table.format == Format::Lb8 && matches!(gate.format, Format::Lb4 { has_offset: true, .. }));
     let program = layer.compile(&spec).unwrap();
     assert_eq!(program.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["layer"]);
+    // The whole model's first layer is the same, and needs no weights of others.
+    let first_of_all = Layer { graph: whole.graph, weights: layer.weights.clone() };
+    assert!(first_of_all.compile(&spec).unwrap() == program);
     let linked = link(&program);
     let mut chip = Chip::new(&linked);
     let mut oracle = Oracle::new(&layer, positions);
