@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci | isa | peer | quality | simulators`.
+//! Development tasks: `cargo xtask ci | isa | peer | quality | simulators | viewer`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
@@ -12,6 +12,7 @@ mod peer;
 mod quality;
 mod simulators;
 mod spread;
+mod viewer;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Task {
     Quality(quality::Options),
     /// Speed of simulation beside SCALE-Sim, on an equal matrix product, and of the layer program
     Simulators(simulators::Options),
+    /// The page of `lockstep explain --html`, worked by its own events in a headless browser
+    Viewer(viewer::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Peer(options) => peer::run(&options),
         Task::Quality(options) => quality::run(&options),
         Task::Simulators(options) => simulators::run(&options),
+        Task::Viewer(options) => viewer::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

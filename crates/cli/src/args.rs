@@ -2,7 +2,9 @@
 
 mod programs;
 
-pub use programs::{AsmArguments, DisasmArguments, LayerArguments, MachineCommand, SimulateArguments, VerifyArguments};
+pub use programs::{
+    AsmArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand, SimulateArguments, VerifyArguments,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -63,6 +65,8 @@ pub enum Command {
     Disasm(DisasmArguments),
     /// Check a program without running it: every violation, with cycle, chip, unit and instructions
     Verify(VerifyArguments),
+    /// Say where a program's cycles go: phases, lower bounds, the critical chain, use of units
+    Explain(ExplainArguments),
     /// Run a program on simulated chips, cycle by cycle as predicted
     Simulate(SimulateArguments),
     /// Write the program of a model's first decoder layer alone, from x to y

@@ -10,6 +10,7 @@ mod args;
 mod backend;
 mod cache;
 mod commands;
+mod explain;
 mod files;
 mod folders;
 mod interrupt;

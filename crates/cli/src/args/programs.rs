@@ -60,6 +60,36 @@ pub struct VerifyArguments {
     pub json: bool,
 }
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  lockstep explain model.lks                   phases, bounds and the critical chain of each entry
+  lockstep explain model.lks --html model.html every issue on its unit, to look at in a browser
+  lockstep explain model.lks --json | jq '.entries[0].phases[] | {name, cycles, bound, bound_cycles}'";
+
+/// What to explain.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArguments {
+    /// The program, or an assembler text
+    #[arg(value_name = "PROGRAM")]
+    pub program: PathBuf,
+    /// The machine it must be made for, such as lockstep1, or a description's file
+    #[arg(long, value_name = "SYSTEM")]
+    pub system: Option<String>,
+    /// Only this entry [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// Write the schedule viewer: one page, without need of a network
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write a Perfetto trace of the entry, by default of the first
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   lockstep simulate add.lks --input 'a=ramp start=0 step=1'

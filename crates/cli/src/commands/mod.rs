@@ -6,6 +6,7 @@ mod cache;
 mod chat;
 mod completions;
 mod digest;
+mod explain;
 mod info;
 mod layer;
 mod machine;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Asm(arguments) => return asm::asm(&arguments),
         Command::Disasm(arguments) => asm::disasm(&arguments)?,
         Command::Verify(arguments) => return verify::verify(&arguments),
+        Command::Explain(arguments) => return explain::explain(&arguments),
         Command::Simulate(arguments) => return simulate::simulate(&arguments),
         Command::Layer(arguments) => layer::layer(&arguments)?,
         Command::Machine { what } => return machine::machine(&what),
