@@ -116,7 +116,9 @@ fn row(name: &str, runs: &str, figures: &Figures, whole: u64) -> [String; 7] {
 fn table(text: &mut String, head: &[&str; 7], mut rows: Vec<[String; 7]>) {
     rows.insert(0, head.map(str::to_owned));
     if head[3].is_empty() {
-        rows.iter_mut().for_each(|row| row[3].clear());
+        for row in &mut rows {
+            row[3].clear();
+        }
     }
     let widths: [usize; 7] =
         std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
