@@ -1,9 +1,9 @@
 //! The state of one chip while programs run, and the running of one instruction.
 
 use lockstep_kernels::Kernels;
-use lockstep_machine::access::Repeated;
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::field::Uint;
 use lockstep_machine::inst::operand::{Address, Format, Orientation, Slot};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::program::BASES;
@@ -15,7 +15,7 @@ use crate::plane::{Drained, Plane};
 use crate::slots::Slots;
 use crate::switch;
 use crate::tape::{NO_SLOT, Op, Part};
-use crate::value::{self, Bytes, LANES, ValueError};
+use crate::value::{self, Bytes, LANES, Lanes, ValueError};
 use crate::vector::Vectors;
 
 /// Why an instruction cannot go on.
@@ -101,26 +101,31 @@ impl Chip {
         offsets: &[i32; BASES],
         ports: &mut dyn Ports,
     ) -> Result<(), Stop> {
-        let issue = block.issues.get(op.issue as usize);
+        // Looked at in their places: an issue made whole costs as much as its work.
+        let (inst, queue) = (block.issues.inst(op.issue as usize), block.issues.id(op.issue as usize).queue);
+        let (words, rows) = block.issues.moved(op.issue as usize);
+        let moved = |first: Uint<9>| (first.get() as i32 + rows) as usize;
         let operands = &block.operands[op.operands as usize..];
         let results = &block.results[op.results as usize..];
         let operand = |at: usize| operands[at] as usize;
-        match issue.what.inst {
+        match *inst {
             Inst::Mem { .. } | Inst::Gather { .. } | Inst::Scatter { .. } => {
-                return self.memory_op(&issue.what, issue.id.queue, op.part, operands, results, offsets);
+                // Linking has held every address against its bank.
+                let word = |at: Address| (i32::from(at.word) + words + offsets[usize::from(at.base)]) as usize;
+                return self.memory_op(inst, queue, op.part, operands, results, word);
             }
             Inst::Alu { .. } => {
-                self.vectors.alu(&issue.what.inst, &mut self.slots, operands, results)?;
+                self.vectors.alu(inst, &mut self.slots, operands, results)?;
             }
             Inst::Reduce { .. } => {
-                let Queue::Reduce(unit) = issue.id.queue else { return Ok(()) };
-                self.vectors.reduce(&issue.what.inst, unit, &mut self.slots, operands, results)?;
+                let Queue::Reduce(unit) = queue else { return Ok(()) };
+                self.vectors.reduce(inst, unit, &mut self.slots, operands, results)?;
             }
             Inst::Load { .. } | Inst::Codebook { .. } | Inst::Scale { .. } | Inst::Install { .. } => {
-                self.load(&issue.what.inst, issue.id.queue, operands)?;
+                self.load(inst, rows, queue, operands)?;
             }
             Inst::Activate { kind, half, row, first, .. } => {
-                let Queue::Activate(plane) = issue.id.queue else { return Ok(()) };
+                let Queue::Activate(plane) = queue else { return Ok(()) };
                 let width = usize::from(kind.activation_streams());
                 let scales = if kind.has_scale() { 2 } else { 0 };
                 let mut planes = [&[0; LANES]; 6];
@@ -128,23 +133,23 @@ impl Chip {
                     *plane = &self.slots.bytes[operand(at)];
                 }
                 let (a, scale) = planes[..width + scales].split_at(width);
-                self.planes[plane as usize].activate(half, row.get() as usize, first, a, scale)?;
+                self.planes[plane as usize].activate(half, moved(row), first, a, scale)?;
             }
             Inst::Drain { row, format, .. } => {
-                let Queue::Drain(plane) = issue.id.queue else { return Ok(()) };
-                let sums = self.planes[plane as usize].drain(row.get() as usize);
+                let Queue::Drain(plane) = queue else { return Ok(()) };
+                let sums = self.planes[plane as usize].drain(moved(row));
                 drain(&sums, format, self.lanes, &mut self.slots, results)?;
             }
             Inst::Send { .. } => {
-                let Queue::Send(link) = issue.id.queue else { return Ok(()) };
+                let Queue::Send(link) = queue else { return Ok(()) };
                 ports.send(link, &self.slots.bytes[operand(0)]);
             }
             Inst::Receive { .. } => {
-                let Queue::Receive(link) = issue.id.queue else { return Ok(()) };
+                let Queue::Receive(link) = queue else { return Ok(()) };
                 let vector = ports.receive(link).ok_or(Stop::Blocked)?;
                 self.put(results[0], &vector);
             }
-            _ => self.switch_op(&issue.what.inst, operands, results)?,
+            _ => self.switch_op(inst, operands, results)?,
         }
         Ok(())
     }
@@ -156,14 +161,15 @@ impl Chip {
         }
     }
 
-    fn load(&mut self, inst: &Inst, queue: Queue, operands: &[u32]) -> Result<(), ValueError> {
+    fn load(&mut self, inst: &Inst, rows: i32, queue: Queue, operands: &[u32]) -> Result<(), ValueError> {
         let Queue::Load(plane) = queue else { return Ok(()) };
         let plane = &mut self.planes[plane as usize];
         let bytes = |at: usize| &self.slots.bytes[operands[at] as usize];
+        let moved = |first: Uint<9>| (first.get() as i32 + rows) as usize;
         match *inst {
             Inst::Load { kind, orientation, half, first, streams, .. } => {
                 let by_row = orientation == Orientation::Row;
-                let (first, streams) = (first.get() as usize, streams.get() as usize);
+                let (first, streams) = (moved(first), streams.get() as usize);
                 if kind.takes_pair() {
                     for vector in 0..streams / 2 {
                         plane.buffer.load_pair(by_row, half, first + vector, bytes(2 * vector), bytes(2 * vector + 1));
@@ -174,7 +180,7 @@ impl Chip {
             }
             Inst::Scale { offsets, first, streams, .. } => {
                 for vector in 0..streams.get() as usize {
-                    plane.buffer.load_scale(offsets, first.get() as usize + vector, bytes(vector))?;
+                    plane.buffer.load_scale(offsets, moved(first) + vector, bytes(vector))?;
                 }
             }
             Inst::Codebook { .. } => plane.buffer.set_codebook(bytes(0)),
@@ -216,21 +222,17 @@ impl Chip {
 
     fn memory_op(
         &mut self,
-        what: &Repeated,
+        inst: &Inst,
         queue: Queue,
         part: Part,
         operands: &[u32],
         results: &[u32],
-        offsets: &[i32; BASES],
+        word: impl Fn(Address) -> usize,
     ) -> Result<(), Stop> {
         let Queue::Mem(hemisphere, slice) = queue else { return Ok(()) };
         let at = |bank: u8| Bank { hemisphere, slice, number: bank };
-        // Linking has held every address against its bank.
-        let word = |address: Address| {
-            (i32::from(address.word) + what.word_offset + offsets[usize::from(address.base)]) as usize
-        };
         let uncorrectable = |message: String| Stop::Fault(FaultKind::EccUncorrectable, message);
-        match what.inst {
+        match *inst {
             Inst::Mem { bank0, bank1 } => {
                 for (bank, slot) in [(0, bank0), (1, bank1)] {
                     match slot {
@@ -317,25 +319,20 @@ fn drain(
     slots: &mut Slots,
     results: &[u32],
 ) -> Result<(), ValueError> {
-    let mut numbers = [0_i32; LANES];
-    match (format, sums) {
-        (Format::F32, sums) => {
-            for (lane, number) in numbers[..lanes].iter_mut().enumerate() {
-                *number = sums.float(lane).to_bits() as i32;
-            }
-        }
+    let numbers: Lanes = match (format, sums) {
+        (Format::F32, sums) => std::array::from_fn(|lane| sums.float(lane).to_bits() as i32),
         (_, Drained::Half(_)) => return Err(ValueError::range("a sum of fp16 products drains as f32".to_owned())),
         (Format::I32, Drained::Integers(sums)) => {
             // Two passes without branches are quicker than one that may end early.
-            numbers.iter_mut().zip(*sums).take(lanes).for_each(|(number, sum)| *number = *sum as i32);
-            let differs = |(number, sum): (&i32, &i64)| i64::from(*number) != *sum;
-            if numbers.iter().zip(*sums).take(lanes).fold(false, |any, pair| any | differs(pair)) {
-                let lane = numbers.iter().zip(*sums).position(differs).unwrap_or_default();
+            let above = |sum: &i64| sum.wrapping_add(1 << 31) >> 32;
+            if sums[..lanes].iter().fold(0, |any, sum| any | above(sum)) != 0 {
+                let lane = sums.iter().position(|sum| above(sum) != 0).unwrap_or_default();
                 return Err(ValueError::overflow("the i32 result", lane));
             }
+            std::array::from_fn(|lane| sums[lane] as i32)
         }
-        (_, Drained::Integers(_)) => {}
-    }
+        (_, Drained::Integers(_)) => [0; LANES],
+    };
     for (plane, slot) in results[..usize::from(format.streams())].iter().enumerate() {
         if *slot == NO_SLOT {
             continue;

@@ -107,9 +107,9 @@ pub(crate) fn count(program: &Program<'_>, blocks: &[LinkedBlock], entry: &Entry
 fn count_block(block: &LinkedBlock, spec: &MachineSpec) -> Counters {
     let mut counters = Counters { driven: block.driven, hops: block.hops, ..Counters::default() };
     let lanes = u64::from(spec.lanes());
-    for issue in block.issues.iter() {
-        counters.issues[unit(issue.id.queue)] += 1;
-        match issue.what.inst {
+    for issue in 0..block.issues.len() {
+        counters.issues[unit(block.issues.id(issue).queue)] += 1;
+        match *block.issues.inst(issue) {
             Inst::Mem { bank0, bank1 } => {
                 for slot in [bank0, bank1] {
                     counters.reads += u64::from(matches!(slot, Slot::Read(..)));

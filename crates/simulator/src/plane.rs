@@ -20,6 +20,8 @@ const TWELVE_BITS: i32 = 2047;
 const WEIGHT_MAX: i32 = 1 << 24;
 /// Largest scale of an activation.
 const SCALE_MAX: u16 = 4096;
+/// Activations that are multiplied together: they and their products stay in the nearest cache.
+const TOGETHER: usize = 32;
 /// Activations that one row may take: 2^16 of less than 2^47 each stay within an i64.
 const ACTIVATIONS_MAX: u32 = 1 << 16;
 
@@ -240,14 +242,17 @@ impl Plane {
             Array::Dense { pairs, numbers, .. } => {
                 let batch = &mut self.batches[0];
                 let matrix = DenseMatrix { rows: self.lanes, pairs: *pairs, numbers };
-                self.products.resize(batch.rows.len() * self.lanes, 0);
-                self.kernels.dense(&matrix, &batch.numbers, &mut self.products);
-                for ((row, shift), products) in batch.rows.iter().zip(self.products.chunks_exact(self.lanes)) {
-                    let sums = &mut self.sums[*row as usize];
-                    if std::mem::take(&mut self.rows[*row as usize].empty) {
-                        self.kernels.set_shifted(products, *shift, sums);
-                    } else {
-                        self.kernels.add_shifted(products, *shift, sums);
+                let numbers = batch.numbers.chunks(TOGETHER * 2 * pairs);
+                for (rows, numbers) in batch.rows.chunks(TOGETHER).zip(numbers) {
+                    self.products.resize(rows.len() * self.lanes, 0);
+                    self.kernels.dense(&matrix, numbers, &mut self.products);
+                    for ((row, shift), products) in rows.iter().zip(self.products.chunks_exact(self.lanes)) {
+                        let sums = &mut self.sums[*row as usize];
+                        if std::mem::take(&mut self.rows[*row as usize].empty) {
+                            self.kernels.set_shifted(products, *shift, sums);
+                        } else {
+                            self.kernels.add_shifted(products, *shift, sums);
+                        }
                     }
                 }
                 batch.finish(&mut self.rows);

@@ -104,11 +104,11 @@ impl Contents {
     /// Who wrote a word before the run, and how many words on from it, up to `end`, hold what follows.
     fn run(&self, bank: usize, word: u32, end: u32, found: &mut usize) -> (Writer, u32) {
         let ranges = &self.banks[bank];
-        let holds = |range: &&Range| range.first <= word && word < range.end;
-        if ranges.get(*found).filter(holds).is_none() {
+        let holds = |range: &Range| range.first <= word && word < range.end;
+        if !ranges.get(*found).is_some_and(holds) {
             *found = ranges.partition_point(|range| range.end <= word);
         }
-        match ranges.get(*found).filter(holds) {
+        match ranges.get(*found).filter(|range| holds(range)) {
             Some(range) => (range.writer.moved(word - range.first), range.end.min(end) - word),
             None => (Writer::Nobody, 1),
         }
