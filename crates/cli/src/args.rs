@@ -3,7 +3,8 @@
 mod programs;
 
 pub use programs::{
-    AsmArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand, SimulateArguments, VerifyArguments,
+    AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand, SimulateArguments,
+    VerifyArguments,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,12 +26,14 @@ Examples:
   cat notes.txt | lockstep run -m ./model.gguf summarise a file with a model of your own
   lockstep pull org/repository:Q8_0            get a model from Hugging Face
   lockstep bench --threads 2                   measure this machine
+  lockstep run --on lockstep1:1 \"Hello\"        the same answer by a simulated chip
+  lockstep compile --system lockstep1:1 -o model.lks
   lockstep machine show lockstep1:8            eight simulated chips
   lockstep simulate filetests/vector-add.lka --input 'a=fill 1'
 
 Environment:
   LOCKSTEP_HOME    folder of pulled models      (default: the data folder of the platform)
-  LOCKSTEP_CACHE   folder of packed weights     (default: the cache folder of the platform)
+  LOCKSTEP_CACHE   packed weights and programs  (default: the cache folder of the platform)
   HF_ENDPOINT      another Hugging Face server  (default: https://huggingface.co)
   HF_TOKEN         access to gated repositories";
 
@@ -59,6 +62,8 @@ pub enum Command {
     },
     /// Print the hash of all logits of a prompt and its greedy continuation
     Digest(DigestArguments),
+    /// Compile a model to a program for one chip, whose time is known before it runs
+    Compile(CompileArguments),
     /// Turn an assembler text into a program
     Asm(AsmArguments),
     /// Print a program as assembler text, which assembles to the same bytes
@@ -76,7 +81,7 @@ pub enum Command {
         #[command(subcommand)]
         what: MachineCommand,
     },
-    /// Look after the packed weights that make a second start quick
+    /// Look after the packed weights and compiled programs that make a second start quick
     Cache {
         #[command(subcommand)]
         what: CacheCommand,
@@ -96,9 +101,9 @@ pub enum Evaluation {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List packed weights
+    /// List packed weights and compiled programs
     List,
-    /// Remove all packed weights
+    /// Remove all packed weights and compiled programs
     Clear,
 }
 
@@ -140,6 +145,23 @@ pub enum Switch {
     Off,
 }
 
+/// Where a model runs. The bits of its answers are the same everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum On {
+    /// On this computer.
+    Host,
+    /// On a simulated system, by its name.
+    System(String),
+}
+
+impl std::str::FromStr for On {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "host" { Self::Host } else { Self::System(text.to_owned()) })
+    }
+}
+
 /// How tokens are drawn.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Sampling")]
@@ -176,6 +198,9 @@ pub struct RunArguments {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelArguments,
+    /// Where to run: `host`, or a simulated system of one chip, such as lockstep1:1, for which the model is compiled
+    #[arg(long, value_name = "SYSTEM", default_value = "host")]
+    pub on: On,
     /// Instructions before the conversation
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub system: Option<String>,
@@ -249,6 +274,9 @@ pub struct BenchArguments {
 pub struct DigestArguments {
     #[command(flatten)]
     pub model: ModelArguments,
+    /// Where to run: `host`, or a simulated system of one chip, such as lockstep1:1, for which the model is compiled
+    #[arg(long, value_name = "SYSTEM", default_value = "host")]
+    pub on: On,
     /// The text, taken as it is
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,

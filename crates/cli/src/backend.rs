@@ -1,5 +1,7 @@
-//! The host as the engine's backend: a newtype, since neither crate knows the other.
+//! What computes logits: the host as the engine's backend (a newtype, since neither crate knows the other), or a
+//! simulated chip.
 
+use crate::simulated::SimulatedBackend;
 use lockstep_engine::{Backend, BackendError, SequenceId, StepItem, StepOutput};
 use lockstep_host::{Error, Host, Item};
 
@@ -64,5 +66,67 @@ impl Backend for HostBackend {
             .collect();
         self.host.step(&items).map_err(translated)?;
         Ok(self)
+    }
+}
+
+/// Where a model runs.
+pub enum AnyBackend {
+    /// On this computer.
+    Host(HostBackend),
+    /// On a simulated chip.
+    Simulated(Box<SimulatedBackend>),
+}
+
+impl AnyBackend {
+    /// The simulated chip, where it is one.
+    pub fn simulated(&self) -> Option<&SimulatedBackend> {
+        match self {
+            Self::Host(_) => None,
+            Self::Simulated(chip) => Some(chip),
+        }
+    }
+
+    fn inner(&self) -> &dyn Backend {
+        match self {
+            Self::Host(host) => host,
+            Self::Simulated(chip) => &**chip,
+        }
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Backend {
+        match self {
+            Self::Host(host) => host,
+            Self::Simulated(chip) => &mut **chip,
+        }
+    }
+}
+
+impl Backend for AnyBackend {
+    fn vocab_size(&self) -> usize {
+        self.inner().vocab_size()
+    }
+
+    fn context_length(&self) -> usize {
+        self.inner().context_length()
+    }
+
+    fn step_tokens_max(&self) -> usize {
+        self.inner().step_tokens_max()
+    }
+
+    fn create_sequence(&mut self, capacity: usize) -> Result<SequenceId, BackendError> {
+        self.inner_mut().create_sequence(capacity)
+    }
+
+    fn release_sequence(&mut self, sequence: SequenceId) {
+        self.inner_mut().release_sequence(sequence);
+    }
+
+    fn truncate_sequence(&mut self, sequence: SequenceId, length: usize) {
+        self.inner_mut().truncate_sequence(sequence, length);
+    }
+
+    fn step(&mut self, items: &[StepItem<'_>]) -> Result<&dyn StepOutput, BackendError> {
+        self.inner_mut().step(items)
     }
 }

@@ -1,4 +1,5 @@
-//! The cache folder: packed weights under the hash of the model they came from, and a memory of those hashes.
+//! The cache folder: packed weights under the hash of the model they came from, compiled programs under the hash of what
+//! they were made of, and a memory of the files' hashes.
 
 use crate::files::ModelFiles;
 use crate::folders;
@@ -10,7 +11,9 @@ use std::time::UNIX_EPOCH;
 
 /// Ending of a file of packed weights.
 const PACKED: &str = "packed";
-/// Ending of a file that remembers the hash of a model file.
+/// Beginning of the ending of a compiled program; the compiler's version follows.
+const PROGRAM: &str = "program-";
+/// Ending of a file that remembers the hash of another, or the program that cannot be made.
 const HASH: &str = "hash";
 
 /// Hash of all files that decide a model's weights, in hexadecimal. Takes as long as reading them, once: the hash of a
@@ -45,6 +48,40 @@ pub fn packed_path(hash: &str) -> Result<PathBuf> {
     Ok(folders::cache()?.join(hash).with_extension(PACKED))
 }
 
+/// Where the program is that this build of the compiler makes of a model for a machine and a context. `recipe` names all
+/// that decides its bytes but the compiler.
+pub fn program_path(recipe: &str) -> Result<PathBuf> {
+    // Two builds of one version can differ: the executable itself says which compiler it holds.
+    let executable = std::env::current_exe().context("the path of this program is not known")?;
+    let compiler = remembered_hash(&executable)?;
+    let name = blake3::hash(recipe.as_bytes()).to_hex().to_string();
+    Ok(folders::cache()?.join(name).with_extension(format!("{PROGRAM}{}", &compiler[..16])))
+}
+
+/// Keeps a program at its path, whole or not at all, and removes what other compilers made of the same recipe.
+pub fn keep_program(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = || format!("{}: cannot be written: set LOCKSTEP_CACHE to another folder", path.display());
+    write_whole(path, bytes).with_context(failed)?;
+    let older =
+        |entry: &Entry| entry.path.file_stem() == path.file_stem() && entry.path != path && entry.kind == Kind::Program;
+    for entry in entries()?.iter().filter(|entry| older(entry)) {
+        // It may be gone already.
+        let _ = std::fs::remove_file(&entry.path);
+    }
+    Ok(())
+}
+
+/// Remembers that there will be no program at this path.
+pub fn remember_hopeless(path: &Path) {
+    // If it is not remembered, it is tried again.
+    let _ = write_whole(&path.with_extension(HASH), path.as_os_str().as_encoded_bytes());
+}
+
+/// Whether that is remembered.
+pub fn is_hopeless(path: &Path) -> bool {
+    std::fs::read(path.with_extension(HASH)).is_ok_and(|found| found == path.as_os_str().as_encoded_bytes())
+}
+
 fn remembered_hash(path: &Path) -> Result<String> {
     let unreadable = || format!("{}: cannot be read: check its permissions", path.display());
     let metadata = path.metadata().with_context(unreadable)?;
@@ -61,7 +98,7 @@ fn remembered_hash(path: &Path) -> Result<String> {
     let hash = file_hash(path).with_context(unreadable)?;
     // Without a time of change nothing can be remembered; where it cannot be written, packing will say so.
     if changed.is_some() {
-        let _ = remember(&memory, &hash);
+        let _ = write_whole(&memory, hash.as_bytes());
     }
     Ok(hash)
 }
@@ -84,13 +121,27 @@ fn file_hash(path: &Path) -> std::io::Result<String> {
     }
 }
 
-fn remember(path: &Path, hash: &str) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
-    std::fs::write(&temporary, hash)?;
-    std::fs::rename(&temporary, path)
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// What a file of the cache folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A model's packed weights.
+    Packed,
+    /// A compiled program.
+    Program,
+    /// A remembered hash, or what a killed process left.
+    Other,
 }
 
 /// A file of the cache folder.
@@ -100,8 +151,8 @@ pub struct Entry {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
-    /// Packed weights, not a hash or what a killed process left.
-    pub is_packed: bool,
+    /// What it is.
+    pub kind: Kind,
 }
 
 /// All files of the cache folder that are ours, sorted.
@@ -120,14 +171,19 @@ pub fn entries() -> Result<Vec<Entry>> {
 /// Only names that this program makes: a mistaken LOCKSTEP_CACHE must not lose a user's files.
 fn ours(path: &Path) -> Option<Entry> {
     let stem = path.file_stem()?.to_str()?;
-    let kind = path.extension()?.to_str()?;
-    let leftover = kind.strip_prefix("tmp").is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
+    let ending = path.extension()?.to_str()?;
+    let of = |start: &str, digits: fn(&u8) -> bool| {
+        ending.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && rest.as_bytes().iter().all(digits))
+    };
+    let kind = match ending {
+        PACKED => Kind::Packed,
+        HASH => Kind::Other,
+        _ if of(PROGRAM, u8::is_ascii_hexdigit) => Kind::Program,
+        _ if of("tmp", u8::is_ascii_digit) => Kind::Other,
+        _ => return None,
+    };
     let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    (is_hash(stem) && (kind == PACKED || kind == HASH || leftover)).then(|| Entry {
-        path: path.to_owned(),
-        bytes: metadata.len(),
-        is_packed: kind == PACKED,
-    })
+    is_hash(stem).then(|| Entry { path: path.to_owned(), bytes: metadata.len(), kind })
 }
 
 /// Removes what killed processes left of packing: temporary files whose process is gone.

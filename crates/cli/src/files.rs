@@ -44,6 +44,16 @@ impl ModelFiles {
     }
 }
 
+impl ModelFiles {
+    /// Their bytes, those of files beside the weights included.
+    pub fn bytes(&self) -> Result<u64> {
+        match self {
+            Self::Gguf(path) => Ok(std::fs::metadata(path)?.len()),
+            Self::Folder(path) => crate::store::folder_bytes(path),
+        }
+    }
+}
+
 /// Names of the files in a folder, sorted.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder);

@@ -1,4 +1,4 @@
-//! Where files live: pulled models and packed weights.
+//! Where files live: pulled models, and what is made of them.
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ pub fn models() -> Result<PathBuf> {
     Ok(home.join("models"))
 }
 
-/// Folder of packed weights: `$LOCKSTEP_CACHE`, or below the platform's cache folder.
+/// Folder of packed weights and compiled programs: `$LOCKSTEP_CACHE`, or below the platform's cache folder.
 pub fn cache() -> Result<PathBuf> {
     match variable("LOCKSTEP_CACHE") {
         Some(cache) => Ok(cache),
         None => platform("XDG_CACHE_HOME", ".cache", "Library/Caches", "LOCALAPPDATA")
-            .context("no home folder is known: set LOCKSTEP_CACHE to a folder for packed weights"),
+            .context("no home folder is known: set LOCKSTEP_CACHE to a folder for packed weights and programs"),
     }
 }
 

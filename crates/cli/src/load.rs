@@ -11,35 +11,56 @@ use lockstep_models::{Model, ModelConfig};
 use lockstep_text::Tokenizer;
 use std::path::{Path, PathBuf};
 
-/// A model that is ready for a backend. It borrows nothing from its files.
+/// What commands know of a model, however it runs. It borrows nothing from its files.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Outline {
+    /// The files.
+    pub files: ModelFiles,
+    /// The hash of what decides its weights.
+    pub hash: String,
     /// Sizes and names.
     pub config: ModelConfig,
-    /// One step.
-    pub graph: Graph,
-    /// Its weights, mapped from the cache folder.
-    pub weights: PackedWeights,
     /// Its vocabulary.
     pub tokenizer: Tokenizer,
     /// Names the program version, the arithmetic and the weights: equal fingerprints give equal bits.
     pub fingerprint: String,
 }
 
+/// A model that is ready for the host.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Sizes, names and vocabulary.
+    pub outline: Outline,
+    /// One step.
+    pub graph: Graph,
+    /// Its weights, mapped from the cache folder.
+    pub weights: PackedWeights,
+}
+
 /// Loads a model; packs its weights where that has not been done.
 pub fn load(files: &ModelFiles) -> Result<Loaded> {
-    let shown = path_of(files).display().to_string();
     with_contents(files, |contents| {
         let model = contents.model()?;
-        let tokenizer = contents.tokenizer(files)?;
-        tokenizer.check_vocab_size(model.config.vocab_size)?;
-        let hash = cache::content_hash(files)?;
-        let weights = packed(&hash, &model)?;
-        let arithmetic = lockstep_arith::VERSION;
-        let fingerprint = format!("lockstep-{}-a{arithmetic}-{}", env!("CARGO_PKG_VERSION"), &hash[..12]);
-        Ok(Loaded { config: model.config, graph: model.graph, weights, tokenizer, fingerprint })
+        let outline = outline_of(files, contents, &model)?;
+        let weights = packed(&outline.hash, &model)?;
+        Ok(Loaded { outline, graph: model.graph, weights })
     })
-    .with_context(|| shown)
+    .with_context(|| path_of(files).display().to_string())
+}
+
+/// Reads all of a model but its weights.
+pub fn outline(files: &ModelFiles) -> Result<Outline> {
+    with_contents(files, |contents| outline_of(files, contents, &contents.model()?))
+        .with_context(|| path_of(files).display().to_string())
+}
+
+fn outline_of(files: &ModelFiles, contents: &Contents<'_>, model: &Model<'_>) -> Result<Outline> {
+    let tokenizer = contents.tokenizer(files)?;
+    tokenizer.check_vocab_size(model.config.vocab_size)?;
+    let hash = cache::content_hash(files)?;
+    let arithmetic = lockstep_arith::VERSION;
+    let fingerprint = format!("lockstep-{}-a{arithmetic}-{}", env!("CARGO_PKG_VERSION"), &hash[..12]);
+    Ok(Outline { files: files.clone(), hash, config: model.config.clone(), tokenizer, fingerprint })
 }
 
 fn packed(hash: &str, model: &Model<'_>) -> Result<PackedWeights> {

@@ -92,6 +92,13 @@ pub fn count_bar(what: &str, total: u64) -> ProgressBar {
     bar(what, Some(total), "{msg} [{bar:30}] {pos}/{len} {eta}")
 }
 
+/// Says what is being done; invisible where standard error is no terminal.
+pub fn spinner(what: &'static str) -> ProgressBar {
+    let bar = bar(what, None, "{spinner} {msg}");
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    bar
+}
+
 fn bar(what: &str, total: Option<u64>, template: &str) -> ProgressBar {
     let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

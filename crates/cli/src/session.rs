@@ -1,16 +1,18 @@
 //! A model with an engine around it, as the commands use it.
 
-use crate::args::{KernelChoice, ModelArguments, SamplingArguments};
-use crate::backend::HostBackend;
-use crate::load::{Loaded, load};
+use crate::args::{KernelChoice, ModelArguments, On, SamplingArguments};
+use crate::backend::{AnyBackend, HostBackend};
+use crate::compiled::{self, Recipe};
+use crate::load::{Loaded, Outline, load, outline};
+use crate::simulated::SimulatedBackend;
 use crate::store;
+use crate::timetable::Timetable;
 use anyhow::{Context, Result, bail};
 use lockstep_engine::{
     Detokenizer, Engine, EngineOptions, Event, FinishReason, RequestId, SamplingParams, SystemClock, TextStream, Usage,
 };
 use lockstep_host::{Host, Options};
 use lockstep_kernels::Kernels;
-use lockstep_models::ModelConfig;
 use lockstep_text::{StreamDecoder, Tokenizer};
 
 /// Room in a step for several requests at once, whatever the prefill chunk.
@@ -19,18 +21,14 @@ const STEP_TOKENS_MIN: usize = 64;
 /// What all commands but `eval` need of a model.
 pub struct Session {
     /// Takes requests.
-    pub engine: Engine<HostBackend>,
-    /// Sizes and names.
-    pub config: ModelConfig,
-    /// The vocabulary.
-    pub tokenizer: Tokenizer,
-    /// Equal fingerprints give equal bits.
-    pub fingerprint: String,
+    pub engine: Engine<AnyBackend>,
+    /// Names, sizes and vocabulary.
+    pub outline: Outline,
     /// What this run was given.
     pub setting: Setting,
 }
 
-/// How a host was started.
+/// How a backend was started.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Workers.
@@ -45,12 +43,8 @@ pub struct Setting {
 pub struct Bare {
     /// Computes logits.
     pub backend: HostBackend,
-    /// Sizes and names.
-    pub config: ModelConfig,
-    /// The vocabulary.
-    pub tokenizer: Tokenizer,
-    /// Equal fingerprints give equal bits.
-    pub fingerprint: String,
+    /// Names, sizes and vocabulary.
+    pub outline: Outline,
     /// What this run was given.
     pub setting: Setting,
 }
@@ -58,31 +52,51 @@ pub struct Bare {
 /// Loads the model and starts its workers. Steps take at least `step_tokens` tokens.
 pub fn open_bare(arguments: &ModelArguments, step_tokens: usize) -> Result<Bare> {
     let kernels = kernels(arguments.kernels)?;
-    let Loaded { config, graph, weights, tokenizer, fingerprint } = load(&store::resolve(&arguments.model)?)?;
-    let context = context(arguments.context, config.context_length)?;
+    let Loaded { outline, graph, weights } = load(&store::resolve(&arguments.model)?)?;
+    let context = context(arguments.context, outline.config.context_length)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = arguments.threads.map_or(cores, usize::from);
     let step_tokens = step_tokens.max(arguments.prefill_chunk as usize);
     let host = Host::new(graph, weights, Options { threads, step_tokens, kernels })?;
     let setting = Setting { threads, kernels, context };
-    Ok(Bare { backend: HostBackend::new(host, context), config, tokenizer, fingerprint, setting })
+    Ok(Bare { backend: HostBackend::new(host, context), outline, setting })
 }
 
-/// The same with an engine around it, whose answers continue a text (`raw`) or are texts of their own.
+/// The model on the host with an engine around it, whose answers continue a text (`raw`) or are texts of their own.
 pub fn open(arguments: &ModelArguments, raw: bool) -> Result<Session> {
-    let Bare { backend, config, tokenizer, fingerprint, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
-    let mut ends = config.end_tokens.clone();
-    ends.extend(tokenizer.end_of_generation());
+    let Bare { backend, outline, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
+    let options = EngineOptions { prefill_chunk: Some(arguments.prefill_chunk as usize), ..EngineOptions::default() };
+    Ok(session(AnyBackend::Host(backend), outline, setting, raw, options))
+}
+
+/// The same on the host or on a simulated chip of a system, compiled first where that has not been done.
+pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session> {
+    let On::System(system) = on else { return open(arguments, raw) };
+    // Before the model is looked for: a name is cheaper to check.
+    compiled::one_chip(system)?;
+    let kernels = kernels(arguments.kernels)?;
+    let outline = outline(&store::resolve(&arguments.model)?)?;
+    let longest = outline.config.context_length;
+    let wanted = context(arguments.context, longest)?;
+    let wanted = if arguments.context.is_some() { wanted } else { wanted.min(compiled::CONTEXT) };
+    let program = Recipe::new(&outline, system, wanted)?.kept()?;
+    let context = Timetable::of(&program)?.context().min(arguments.context.map_or(longest, |_| wanted));
+    let chip = SimulatedBackend::new(program, context, kernels)?;
+    let setting = Setting { threads: 1, kernels, context };
+    // A wrong guess costs the chip as much as a right one.
+    let options = EngineOptions { guesses_max: 0, ..EngineOptions::default() };
+    Ok(session(AnyBackend::Simulated(Box::new(chip)), outline, setting, raw, options))
+}
+
+fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, options: EngineOptions) -> Session {
+    let mut ends = outline.config.end_tokens.clone();
+    ends.extend(outline.tokenizer.end_of_generation());
     ends.sort_unstable();
     ends.dedup();
-    let options = EngineOptions {
-        prefill_chunk: Some(arguments.prefill_chunk as usize),
-        end_token_ids: ends,
-        ..EngineOptions::default()
-    };
-    let text = Box::new(Text { tokenizer: tokenizer.clone(), raw });
+    let options = EngineOptions { end_token_ids: ends, ..options };
+    let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
     let engine = Engine::new(backend, options, Box::new(SystemClock::new()), text);
-    Ok(Session { engine, config, tokenizer, fingerprint, setting })
+    Session { engine, outline, setting }
 }
 
 fn kernels(choice: KernelChoice) -> Result<Kernels> {

@@ -241,9 +241,16 @@ impl<'a> ProgramBuilder<'a> {
         self.program.bindings.len() as u32 - 1
     }
 
-    /// Adds a block; returns its number.
+    /// Adds a block; returns its number. A further block of a name is told apart by what follows a `#`; both belong to the
+    /// phase that the name stands for.
     pub fn block(&mut self, block: &BlockBuilder<'_>) -> u32 {
-        self.program.blocks.push(block.finish());
+        let mut block = block.finish();
+        let kind_of = |name: &str| name.split_once('#').map_or(name, |(kind, _)| kind).to_owned();
+        let before = self.program.blocks.iter().filter(|other| kind_of(&other.name) == block.name).count();
+        if before > 0 {
+            block.name = format!("{}#{before}", block.name);
+        }
+        self.program.blocks.push(block);
         self.program.blocks.len() as u32 - 1
     }
 

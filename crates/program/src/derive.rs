@@ -57,13 +57,17 @@ fn fill(program: &mut Program<'_>, flows: Vec<Flow>, ends: &[u64]) {
     }
     for entry in &mut program.entries {
         if entry.phases.is_empty() && entry.cycles > 0 {
-            let name = |block: u32| program.blocks[block as usize].name.clone();
+            let name = |block: u32| {
+                let name = &program.blocks[block as usize].name;
+                // What stands behind # tells blocks of one kind apart.
+                name.split_once('#').map_or(name.as_str(), |(kind, _)| kind).to_owned()
+            };
             entry.phases = phases(entry, name);
         }
     }
 }
 
-/// A phase for each row of blocks of one name on chip 0, from the entry's start to its end; one, `all`, if there are none.
+/// A phase for each row of blocks of one kind on chip 0, from the entry's start to its end; one, `all`, if there are none.
 fn phases(entry: &Entry, name: impl Fn(u32) -> String) -> Vec<Phase> {
     let mut phases: Vec<Phase> = Vec::new();
     for instance in entry.instances.iter().filter(|instance| instance.chip == 0) {

@@ -32,7 +32,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
 
 /// A request with a made-up prompt of the wanted length; the same on every machine.
 fn measure(session: &mut Session, arguments: &BenchArguments) -> Result<Usage> {
-    let vocabulary = session.config.vocab_size as u64;
+    let vocabulary = session.outline.config.vocab_size as u64;
     let prompt = (0..u64::from(arguments.prompt_tokens)).map(|at| ((at * 7919 + 13) % vocabulary) as u32).collect();
     let request = Request {
         ignore_eos: true,
@@ -72,7 +72,7 @@ fn report(session: &Session, arguments: &BenchArguments, runs: &[Usage]) -> Resu
         object.insert("runs".into(), json!(runs.len()));
         object.insert("threads".into(), json!(session.setting.threads));
         object.insert("kernels".into(), json!(session.setting.kernels.name()));
-        object.insert("system_fingerprint".into(), json!(session.fingerprint));
+        object.insert("system_fingerprint".into(), json!(session.outline.fingerprint));
     }
     output::print_json(&value)?;
     Ok(())

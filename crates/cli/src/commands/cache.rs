@@ -1,6 +1,7 @@
 //! `lockstep cache list` and `lockstep cache clear`.
 
 use crate::args::CacheCommand;
+use crate::cache::Kind;
 use crate::{cache, folders, output};
 use anyhow::{Context, Result};
 
@@ -11,7 +12,7 @@ pub fn cache(command: &CacheCommand) -> Result<()> {
     let folder = folders::cache()?;
     match command {
         CacheCommand::List => {
-            for entry in entries.iter().filter(|entry| entry.is_packed) {
+            for entry in entries.iter().filter(|entry| entry.kind != Kind::Other) {
                 let name = entry.path.file_name().unwrap_or_default().display();
                 output::print(&format!("{name}  {}\n", output::bytes(entry.bytes)))?;
             }

@@ -1,6 +1,7 @@
 //! `lockstep run` at a terminal: a conversation.
 
 use crate::args::RunArguments;
+use crate::commands::chip;
 use crate::commands::prompt::Prompter;
 use crate::commands::run::{answer, system};
 use crate::session::Session;
@@ -23,7 +24,7 @@ pub fn chat(session: &mut Session, prompter: &Prompter, arguments: &RunArguments
     let mut editor = DefaultEditor::new().context("the terminal cannot be used: give a prompt instead")?;
     // After the editor, which takes Ctrl-C for itself when it is made.
     interrupt::watch();
-    let name = session.config.name.as_deref().unwrap_or(session.config.family);
+    let name = session.outline.config.name.as_deref().unwrap_or(session.outline.config.family);
     output::note(&format!("{} ({} tokens of context); /help lists commands", one_line(name), session.setting.context));
     let mut messages = system(arguments);
     loop {
@@ -57,6 +58,7 @@ fn turn(
 ) -> Result<()> {
     messages.push(Message { role: "user".into(), content: text.to_owned() });
     interrupt::clear();
+    let runs_before = session.engine.backend().simulated().map_or(0, |chip| chip.runs().len());
     let tokens = prompter.tokens(session, messages);
     let answered = tokens.and_then(|tokens| {
         let count = tokens.len();
@@ -66,6 +68,7 @@ fn turn(
         Ok((prompt_tokens, answer)) => {
             output::print("\n")?;
             output::note(&Statistics::of(&answer.usage).line(prompt_tokens, answer.usage.completion_tokens));
+            chip::lines(session, arguments, runs_before).iter().for_each(|line| output::note(line));
             messages.push(Message { role: "assistant".into(), content: answer.text });
         }
         Err(error) => {

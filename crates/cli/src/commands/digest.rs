@@ -3,14 +3,14 @@
 use crate::args::{DigestArguments, Switch};
 use crate::commands::prompt::raw_tokens;
 use crate::output;
-use crate::session::{Session, open};
+use crate::session::{Session, open_on};
 use anyhow::{Context, Result};
 use lockstep_engine::{LogitsDigest, Request, SamplingParams};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prints the hash of the logits of every position of the prompt and of its greedy continuation.
 pub fn digest(arguments: &DigestArguments) -> Result<()> {
-    let mut session = open(&arguments.model, true)?;
+    let mut session = open_on(&arguments.on, &arguments.model, true)?;
     let prompt = raw_tokens(&session, &arguments.prompt);
     let digest = Arc::new(Mutex::new(LogitsDigest::new()));
     let others = arguments.batch - 1;
@@ -36,7 +36,7 @@ pub fn digest(arguments: &DigestArguments) -> Result<()> {
 
 /// Another request to run beside: its own prompt, length, seed and way of drawing.
 fn companion(session: &Session, index: u32, arguments: &DigestArguments) -> Request {
-    let vocabulary = session.config.vocab_size as u32;
+    let vocabulary = session.outline.config.vocab_size as u32;
     let length = 1 + (index * 37) % 90;
     let length = length.min(session.setting.context as u32 / 2).max(1);
     let prompt = (0..length).map(|at| (at * 7919 + index * 104_729 + 11) % vocabulary).collect();

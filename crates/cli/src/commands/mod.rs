@@ -4,6 +4,8 @@ mod asm;
 mod bench;
 mod cache;
 mod chat;
+mod chip;
+mod compile;
 mod completions;
 mod digest;
 mod explain;
@@ -33,6 +35,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(arguments) => bench::bench(&arguments)?,
         Command::Eval { what: Evaluation::Perplexity(arguments) } => perplexity::perplexity(&arguments)?,
         Command::Digest(arguments) => digest::digest(&arguments)?,
+        Command::Compile(arguments) => compile::compile(&arguments)?,
         Command::Asm(arguments) => return asm::asm(&arguments),
         Command::Disasm(arguments) => asm::disasm(&arguments)?,
         Command::Verify(arguments) => return verify::verify(&arguments),

@@ -26,8 +26,8 @@ pub fn perplexity(arguments: &PerplexityArguments) -> Result<()> {
     if window > bare.setting.context {
         bail!("--window {window} is above the context of {}: lower it", bare.setting.context);
     }
-    let tokens = bare.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: false });
-    let windows = windows(&tokens, bare.tokenizer.bos(), window);
+    let tokens = bare.outline.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: false });
+    let windows = windows(&tokens, bare.outline.tokenizer.bos(), window);
     if windows.is_empty() {
         bail!("{shown}: {} tokens, one window needs {window}: give a longer text or lower --window", tokens.len());
     }
@@ -49,7 +49,7 @@ pub fn perplexity(arguments: &PerplexityArguments) -> Result<()> {
             "scored": scored,
             "windows": windows.len(),
             "window": window,
-            "system_fingerprint": bare.fingerprint,
+            "system_fingerprint": bare.outline.fingerprint,
         }))?;
     } else {
         let count = windows.len();

@@ -19,7 +19,7 @@ pub enum Prompter {
 impl Prompter {
     /// The model's template; raw where that is asked for or the model has none.
     pub fn new(session: &Session, raw: bool) -> Result<Self> {
-        let template = if raw { None } else { session.tokenizer.chat_template()? };
+        let template = if raw { None } else { session.outline.tokenizer.chat_template()? };
         Ok(template.map_or(Self::Raw, |template| Self::Template(Box::new(template))))
     }
 
@@ -32,7 +32,7 @@ impl Prompter {
     pub fn tokens(&self, session: &Session, messages: &[Message]) -> Result<Vec<u32>> {
         match self {
             Self::Raw => Ok(raw_tokens(session, messages.last().map_or("", |message| &message.content))),
-            Self::Template(template) => template_tokens(template, &session.tokenizer, messages),
+            Self::Template(template) => template_tokens(template, &session.outline.tokenizer, messages),
         }
     }
 }
@@ -91,7 +91,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 
 /// A text as it is: begin token where the vocabulary asks for it, nothing in it is special.
 pub fn raw_tokens(session: &Session, text: &str) -> Vec<u32> {
-    session.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: false })
+    session.outline.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: false })
 }
 
 #[cfg(test)]

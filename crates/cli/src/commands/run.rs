@@ -2,8 +2,9 @@
 
 use crate::args::{RunArguments, Switch};
 use crate::commands::chat;
+use crate::commands::chip::{self, SameAnswer};
 use crate::commands::prompt::Prompter;
-use crate::session::{Answer, Session, open};
+use crate::session::{Answer, Session, open_on};
 use crate::statistics::Statistics;
 use crate::{interrupt, output};
 use anyhow::{Context, Result, bail};
@@ -26,7 +27,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if prompt.is_none() && arguments.json {
         bail!("--json needs a prompt: give one, or pipe it in");
     }
-    let mut session = open(&arguments.model, arguments.raw)?;
+    let mut session = open_on(&arguments.on, &arguments.model, arguments.raw)?;
     let prompter = Prompter::new(&session, arguments.raw).with_context(|| arguments.model.model.clone())?;
     if prompter.is_raw() && !arguments.raw {
         output::note("this model has no chat template: the text is continued as it is");
@@ -53,13 +54,19 @@ fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, pr
     interrupt::watch();
     let answer = answer(session, arguments, tokens, !arguments.json)?;
     let statistics = Statistics::of(&answer.usage);
-    if arguments.json {
-        print_json(session, arguments, &answer, &statistics)?;
-    } else {
+    let interrupted = answer.reason == FinishReason::Cancelled;
+    if !arguments.json {
         output::print("\n")?;
         output::note(&statistics.line(prompt_tokens, answer.usage.completion_tokens));
     }
-    let interrupted = answer.reason == FinishReason::Cancelled;
+    // Who has ended the answer does not want to wait for more.
+    let compiled = if interrupted { None } else { chip::same_answer(session, &answer.usage) };
+    if arguments.json {
+        print_json(session, arguments, &answer, &statistics, compiled.as_ref())?;
+    } else {
+        chip::lines(session, arguments, 0).iter().for_each(|line| output::note(line));
+        compiled.iter().for_each(|compiled| output::note(&compiled.line()));
+    }
     Ok(if interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
 }
 
@@ -86,7 +93,13 @@ pub fn answer(session: &mut Session, arguments: &RunArguments, prompt: Vec<u32>,
     })
 }
 
-fn print_json(session: &Session, arguments: &RunArguments, answer: &Answer, statistics: &Statistics) -> Result<()> {
+fn print_json(
+    session: &Session,
+    arguments: &RunArguments,
+    answer: &Answer,
+    statistics: &Statistics,
+    compiled: Option<&SameAnswer>,
+) -> Result<()> {
     let mut value = json!({
         "text": answer.text,
         "token_ids": answer.token_ids,
@@ -94,12 +107,14 @@ fn print_json(session: &Session, arguments: &RunArguments, answer: &Answer, stat
         "completion_tokens": answer.usage.completion_tokens,
         "finish_reason": reason(&answer.reason),
         "seed": arguments.sampling.seed,
-        "system_fingerprint": session.fingerprint,
+        "system_fingerprint": session.outline.fingerprint,
         "proposed_tokens": answer.usage.proposed_tokens,
         "accepted_tokens": answer.usage.accepted_tokens,
     });
     if let (Some(object), Some(numbers)) = (value.as_object_mut(), statistics.json().as_object()) {
         object.extend(numbers.clone());
+        object.extend(chip::json(session, arguments));
+        object.extend(compiled.map(|compiled| ("compiled".to_owned(), compiled.json())));
     }
     output::print_json(&value)?;
     Ok(())

@@ -1,0 +1,106 @@
+//! `lockstep compile`: a model becomes a program whose time is known before it runs.
+
+use crate::args::CompileArguments;
+use crate::compiled::{Recipe, one_chip};
+use crate::files::ModelFiles;
+use crate::output::{self, write_file};
+use crate::store;
+use anyhow::Result;
+use lockstep_program::explain::{Figures, explain};
+use lockstep_program::verify::bytes_used;
+use lockstep_program::{Program, file};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// An entry or a part of it.
+struct Row {
+    /// `decode`, or `decode.layer`.
+    name: String,
+    context: Option<u64>,
+    tokens: u64,
+    figures: Figures,
+}
+
+/// Compiles, verifies, writes, and says how long each entry takes.
+pub fn compile(arguments: &CompileArguments) -> Result<()> {
+    let system = one_chip(&arguments.system)?;
+    let files: ModelFiles = store::resolve(&arguments.model)?;
+    let recipe = Recipe { files: &files, hash: "", system, context: arguments.context as usize };
+    let begun = Instant::now();
+    let program = recipe.make()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let bytes = file::encode(&program);
+    write_file(&arguments.output, &bytes)?;
+    let rows = rows(&program)?;
+    if arguments.json {
+        output::print_json(&as_json(&program, &rows, seconds))?;
+    } else {
+        output::print(&as_text(&program, &rows))?;
+        let path = arguments.output.display();
+        output::note(&format!("{path}: {}, compiled in {seconds:.1} s", output::bytes(bytes.len() as u64)));
+    }
+    Ok(())
+}
+
+/// All entries, each with its parts.
+fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for entry in explain(program)?.entries {
+        let (name, context) = entry.name.split_once('.').unwrap_or((&entry.name, ""));
+        let row = |name: String, figures: Figures| Row { name, context: context.parse().ok(), tokens: 1, figures };
+        rows.push(row(name.to_owned(), entry.figures));
+        rows.extend(entry.phases.iter().map(|phase| row(format!("{name}.{}", phase.name), phase.figures)));
+    }
+    Ok(rows)
+}
+
+fn as_json(program: &Program<'_>, rows: &[Row], seconds: f64) -> Value {
+    let clock = program.machine.clock_hertz as f64;
+    let phase = |row: &Row| {
+        let (bound, bound_cycles) = row.figures.bound();
+        json!({
+            "name": row.name,
+            "context": row.context,
+            "tokens": row.tokens,
+            "cycles": row.figures.cycles,
+            "seconds": row.figures.cycles as f64 / clock,
+            "bound_cycles": bound_cycles,
+            "bound": bound.to_string(),
+        })
+    };
+    json!({
+        "program": program.name,
+        "machine": program.machine.name,
+        "chips": program.chips,
+        "phases": rows.iter().map(phase).collect::<Vec<_>>(),
+        "bytes_used": bytes_used(program, 0),
+        "bytes_available": program.machine.sram_bytes(),
+        "compile_seconds": seconds,
+    })
+}
+
+fn as_text(program: &Program<'_>, rows: &[Row]) -> String {
+    let clock = program.machine.clock_hertz as f64;
+    let mut lines = vec![format!(
+        "{:<18}{:>8}{:>10}{:>12}{:>12}{:>10}  bound",
+        "phase", "context", "cycles", "us", "tokens/s", "bound"
+    )];
+    for row in rows {
+        let cycles = row.figures.cycles;
+        let (bound, bound_cycles) = row.figures.bound();
+        let seconds = cycles as f64 / clock;
+        let context = row.context.map_or_else(String::new, |context| context.to_string());
+        let is_entry = !row.name.contains('.');
+        let rate = if is_entry { format!("{:.0}", row.tokens as f64 / seconds) } else { String::new() };
+        let name = if is_entry { row.name.clone() } else { format!("  {}", row.name) };
+        lines.push(format!(
+            "{name:<18}{context:>8}{cycles:>10}{:>12.1}{rate:>12}{:>10}  {}",
+            seconds * 1e6,
+            bound_cycles,
+            bound
+        ));
+    }
+    let (used, all) = (bytes_used(program, 0), program.machine.sram_bytes());
+    lines.push(format!("memory {} of {}", output::bytes(used), output::bytes(all)));
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,153 @@
+//! Compiled models: made of a model's files for a system, checked, and kept in the cache folder.
+
+use crate::files::ModelFiles;
+use crate::load::{Outline, path_of, with_contents};
+use crate::map::Map;
+use crate::output;
+use crate::{cache, system};
+use anyhow::{Context, Result, bail, ensure};
+use lockstep_compiler::{Options, compile};
+use lockstep_machine::system::SystemSpec;
+use lockstep_models::weights::contract_weights;
+use lockstep_program::{Program, file, verify};
+use std::path::{Path, PathBuf};
+
+/// The context that is compiled for where none is given: one vector of positions.
+pub const CONTEXT: usize = 256;
+
+/// A model that is to be compiled.
+pub struct Recipe<'a> {
+    /// Its files.
+    pub files: &'a ModelFiles,
+    /// The hash of what decides its weights.
+    pub hash: &'a str,
+    /// For which system.
+    pub system: SystemSpec,
+    /// The longest sequence.
+    pub context: usize,
+}
+
+impl<'a> Recipe<'a> {
+    /// A recipe for a system by its name.
+    pub fn new(outline: &'a Outline, system: &str, context: usize) -> Result<Self> {
+        let system = one_chip(system)?;
+        Ok(Self { files: &outline.files, hash: &outline.hash, system, context })
+    }
+
+    /// Contexts of the entries: whole vectors times powers of two, up to the first that holds the longest sequence.
+    pub fn contexts(&self) -> Vec<usize> {
+        contexts(self.system.machine().lanes() as usize, self.context)
+    }
+
+    /// Compiles and verifies.
+    pub fn make(&self) -> Result<Program<'static>> {
+        let contexts = self.contexts();
+        let bar = output::spinner("importing weights");
+        let program = with_contents(self.files, |contents| {
+            let model = contents.model()?;
+            let most = model.config.context_length;
+            ensure!(
+                self.context <= most,
+                "--context {} is above the {most} tokens of the model: lower it",
+                self.context
+            );
+            let weights = contract_weights(&model)?;
+            bar.set_message("compiling");
+            let name = model.config.name.clone().unwrap_or_else(|| model.config.family.to_owned());
+            Ok(compile(
+                &model.graph,
+                &weights,
+                self.system.machine(),
+                &Options { name, contexts, ..Options::default() },
+            )?)
+        })
+        .with_context(|| path_of(self.files).display().to_string())?;
+        bar.set_message("verifying");
+        let violations = verify(&program);
+        bar.finish_and_clear();
+        if let Some(first) = violations.first() {
+            bail!("the compiled program is not sound, please report this: {first}");
+        }
+        Ok(program)
+    }
+
+    /// The program from the cache folder, made first where it is not there.
+    pub fn kept(&self) -> Result<Program<'static>> {
+        let path = self.path()?;
+        if let Ok(program) = open(&path) {
+            return Ok(program);
+        }
+        cache::sweep();
+        let program = self.make()?;
+        // Nothing is lost but time.
+        if let Err(error) = cache::keep_program(&path, &file::encode(&program)) {
+            output::note(&format!("{error:#}"));
+        }
+        Ok(program)
+    }
+
+    /// The same where it takes a moment at most; none where it takes longer or the model cannot be compiled. That it
+    /// cannot is remembered.
+    pub fn kept_soon(&self) -> Option<Program<'static>> {
+        let path = self.path().ok()?;
+        if let Ok(program) = open(&path) {
+            return Some(program);
+        }
+        // What does not fit the chip by far is not worth importing.
+        let is_small = self.files.bytes().is_ok_and(|bytes| bytes <= 2 * self.system.machine().sram_bytes());
+        if !is_small || cache::is_hopeless(&path) {
+            return None;
+        }
+        match self.kept() {
+            Ok(program) => Some(program),
+            Err(_) => {
+                cache::remember_hopeless(&path);
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        let machine = self.system.machine().canonical_text();
+        cache::program_path(&format!("{}\n{:?}\n{machine}", self.hash, self.contexts()))
+    }
+}
+
+/// The file stays mapped for as long as this process lives: its program is what the process is there for, and there is
+/// one.
+fn open(path: &Path) -> Result<Program<'static>> {
+    let map: &'static Map = Box::leak(Box::new(Map::open(path)?));
+    Ok(file::decode(map)?)
+}
+
+/// A system of one chip, by its name.
+pub fn one_chip(name: &str) -> Result<SystemSpec> {
+    let system = system::open(name)?;
+    match system.chips {
+        1 => Ok(system),
+        chips => {
+            bail!("{name}: a model is not yet spread over {chips} chips: use a system of one, such as lockstep1:1")
+        }
+    }
+}
+
+fn contexts(lanes: usize, longest: usize) -> Vec<usize> {
+    let mut contexts = vec![lanes];
+    while let Some(last) = contexts.last().copied().filter(|last| *last < longest) {
+        contexts.push(2 * last);
+    }
+    contexts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contexts_end_with_the_first_that_holds_the_longest_sequence() {
+        assert_eq!(contexts(320, 1), [320]);
+        assert_eq!(contexts(320, 320), [320]);
+        assert_eq!(contexts(320, 321), [320, 640]);
+        assert_eq!(contexts(320, 1280), [320, 640, 1280]);
+    }
+}

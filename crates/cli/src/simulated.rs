@@ -1,0 +1,179 @@
+//! A simulated chip as the engine's backend: a compiled model, run cycle by cycle as predicted.
+//!
+//! It serves one sequence at a time. Of a sequence that was cut, keys and values stay in memory: positions beyond the
+//! length do not count, and the next tokens overwrite them.
+
+use crate::timetable::Timetable;
+use anyhow::{Result, ensure};
+use lockstep_engine::{Backend, BackendError, SequenceId, StepItem, StepOutput};
+use lockstep_kernels::Kernels;
+use lockstep_program::Program;
+use lockstep_program::program::BindingKind;
+use lockstep_simulator::{Error, Linked, Simulator};
+
+/// The only sequence.
+const SEQUENCE: SequenceId = SequenceId(0);
+
+/// One run of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The entry.
+    pub entry: String,
+    /// How many tokens it took.
+    pub tokens: usize,
+    /// What the program predicted.
+    pub cycles_predicted: u64,
+    /// What the run took.
+    pub cycles: u64,
+    /// How long the simulation took.
+    pub simulation_seconds: f64,
+}
+
+/// A chip with its program.
+pub struct SimulatedBackend {
+    simulator: Simulator<'static>,
+    timetable: Timetable,
+    lanes: usize,
+    vocab_size: usize,
+    context: usize,
+    /// Tokens of the sequence, where there is one.
+    length: Option<usize>,
+    /// For each item of the last step its rows of logits, or why there are none.
+    logits: Vec<Result<Vec<Vec<f32>>, String>>,
+    runs: Vec<Run>,
+}
+
+impl SimulatedBackend {
+    /// A chip with a compiled model, for sequences of at most `context` tokens.
+    pub fn new(program: Program<'static>, context: usize, kernels: Kernels) -> Result<Self> {
+        let timetable = Timetable::of(&program)?;
+        ensure!(context <= timetable.context(), "the program's entries hold {} tokens", timetable.context());
+        let logits = program.bindings.iter().find(|b| b.kind == BindingKind::Output && b.name == "logits");
+        let vocab_size = logits.map_or(0, |binding| binding.elements as usize);
+        let lanes = program.machine.lanes() as usize;
+        // Linked code borrows its program, and the chip the code: each lives as long as the process, and there is one.
+        let program: &'static Program<'static> = Box::leak(Box::new(program));
+        let linked: &'static Linked<'static> = Box::leak(Box::new(Linked::new(program)?));
+        let simulator = Simulator::new(linked, kernels, 1)?;
+        Ok(Self {
+            simulator,
+            timetable,
+            lanes,
+            vocab_size,
+            context,
+            length: None,
+            logits: Vec::new(),
+            runs: Vec::new(),
+        })
+    }
+
+    /// When the program computes what.
+    pub fn timetable(&self) -> &Timetable {
+        &self.timetable
+    }
+
+    /// All runs so far.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Appends the tokens of an item; the last `rows` logits.
+    fn feed(&mut self, item: &StepItem<'_>) -> Result<Vec<Vec<f32>>, Error> {
+        let mut rest = item.tokens;
+        let mut rows = Vec::with_capacity(item.logits);
+        while !rest.is_empty() {
+            let length = self.length.unwrap_or_default();
+            let taken = self.run(length, rest)?;
+            self.length = Some(length + taken);
+            rest = &rest[taken..];
+            if rest.len() < item.logits {
+                rows.push(self.simulator.read_f32("logits")?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Runs the entry for the next tokens of a sequence; how many it took.
+    fn run(&mut self, length: usize, tokens: &[u32]) -> Result<usize, Error> {
+        let unknown =
+            || Error::Entry { name: format!("decode of position {length}"), known: "shorter ones".to_owned() };
+        // Only entries of one token are there, whose inputs these are.
+        let step = self.timetable.next(length, 1).ok_or_else(unknown)?;
+        let inputs = [("token", tokens[0] as i32), ("position", length as i32), ("length", length as i32 + 1)];
+        for (name, value) in inputs {
+            self.simulator.write_i32(name, &vec![value; self.lanes])?;
+        }
+        let report = self.simulator.run(&step.entry)?;
+        self.runs.push(Run {
+            entry: step.entry.clone(),
+            tokens: step.tokens,
+            cycles_predicted: report.cycles_predicted,
+            cycles: report.cycles,
+            simulation_seconds: report.run_time.as_secs_f64(),
+        });
+        Ok(step.tokens)
+    }
+}
+
+impl StepOutput for SimulatedBackend {
+    fn logits(&self, item: usize, row: usize) -> Result<&[f32], String> {
+        match &self.logits[item] {
+            Ok(rows) => Ok(&rows[row]),
+            Err(why) => Err(why.clone()),
+        }
+    }
+}
+
+impl Backend for SimulatedBackend {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn context_length(&self) -> usize {
+        self.context
+    }
+
+    fn step_tokens_max(&self) -> usize {
+        // More would be no faster, and would keep an interrupt waiting.
+        self.timetable.tokens_max()
+    }
+
+    fn create_sequence(&mut self, capacity: usize) -> Result<SequenceId, BackendError> {
+        if self.length.is_some() {
+            let remedy = "the simulated chip serves one sequence at a time: wait for it to end".to_owned();
+            return Err(BackendError::OutOfMemory { capacity, remedy });
+        }
+        if capacity > self.context {
+            let remedy = format!("the program holds {}: compile it for a longer --context", self.context);
+            return Err(BackendError::OutOfMemory { capacity, remedy });
+        }
+        self.length = Some(0);
+        Ok(SEQUENCE)
+    }
+
+    fn release_sequence(&mut self, _sequence: SequenceId) {
+        self.length = None;
+    }
+
+    fn truncate_sequence(&mut self, _sequence: SequenceId, length: usize) {
+        self.length = self.length.map(|now| now.min(length));
+    }
+
+    fn step(&mut self, items: &[StepItem<'_>]) -> Result<&dyn StepOutput, BackendError> {
+        let before = self.length;
+        self.logits.clear();
+        for item in items {
+            match self.feed(item) {
+                Ok(rows) => self.logits.push(Ok(rows)),
+                Err(Error::Fault(fault)) if fault.kind.depends_on_values() => {
+                    self.logits.push(Err(format!("values left the number range: {fault}")));
+                }
+                Err(error) => {
+                    self.length = before;
+                    return Err(BackendError::Failed(error.to_string()));
+                }
+            }
+        }
+        Ok(self)
+    }
+}
