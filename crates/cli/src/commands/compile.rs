@@ -83,7 +83,7 @@ fn as_text(program: &Program<'_>, rows: &[Row]) -> String {
     let clock = program.machine.clock_hertz as f64;
     let mut lines = vec![format!(
         "{:<18}{:>8}{:>10}{:>12}{:>12}{:>10}  bound",
-        "phase", "context", "cycles", "us", "tokens/s", "bound"
+        "phase", "context", "cycles", "us", "tokens/s", "at least"
     )];
     for row in rows {
         let cycles = row.figures.cycles;

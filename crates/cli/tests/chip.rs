@@ -1,0 +1,213 @@
+//! Models on a simulated chip: the digest of the host, in the predicted cycles; and what `compile` says.
+//!
+//! The default model is kept in the user's own models folder; what is made of it goes to the folder of the other tests.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::{Folder, failure, fixture, success};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+const SYSTEM: &str = "lockstep1:1";
+const TINY: &str = "smollm2/model.gguf";
+/// 20 tokens of the default model.
+const PROMPT: &str = "The sky is blue because the sunlight is scattered by the air, and the air scatters blue light";
+
+/// The default model's file; pulled at most once.
+fn model() -> &'static str {
+    static MODEL: OnceLock<String> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let mut pull = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        success(pull.env("HF_ENDPOINT", "http://127.0.0.1:9").arg("pull")).trim().to_owned()
+    })
+}
+
+fn lockstep() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    command.env("LOCKSTEP_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/smollm2-cache")).stdin(Stdio::null());
+    command
+}
+
+fn json(command: &mut Command) -> Value {
+    serde_json::from_str(&success(command.arg("--json"))).unwrap()
+}
+
+/// The cycles of all steps, each of which takes what is predicted.
+fn cycles(answer: &Value) -> Vec<u64> {
+    let step = |step: &Value| {
+        let cycles = step["cycles"].as_u64().unwrap();
+        assert!(cycles > 0 && step["cycles_predicted"] == cycles, "{step}");
+        assert!(step["seconds"].as_f64().unwrap() > 0.0, "{step}");
+        cycles
+    };
+    answer["steps"].as_array().unwrap().iter().map(step).collect()
+}
+
+#[test]
+fn the_default_model_has_the_digest_of_the_host() {
+    let digest = |on: &str| {
+        let mut command = lockstep();
+        command.args(["digest", "-m", model(), "--on", on, "--prompt", PROMPT, "--generate", "32"]);
+        success(&mut command)
+    };
+    assert_eq!(digest(SYSTEM), digest("host"));
+}
+
+#[test]
+fn an_answer_of_the_default_model_takes_the_predicted_cycles() {
+    let run = |on: &str| {
+        let mut command = lockstep();
+        command.args(["run", "-m", model(), "--on", on, "--raw", "--temperature", "0", "--max-tokens", "3", PROMPT]);
+        json(&mut command)
+    };
+    let (chip, host) = (run(SYSTEM), run("host"));
+    assert_eq!(chip["prompt_tokens"], 20, "{chip}");
+    assert_eq!(chip["token_ids"], host["token_ids"]);
+    let steps = cycles(&chip);
+    // The last token of an answer is drawn, not computed with.
+    assert_eq!(steps.len(), 20 + 3 - 1);
+    assert_eq!(chip["chip"]["cycles"].as_u64(), Some(steps.iter().sum()));
+    // What the host says of the chip is what the chip takes.
+    assert_eq!(host["compiled"]["cycles"], chip["chip"]["cycles"], "{host}");
+    assert_eq!(host["compiled"]["system"], SYSTEM);
+    assert!(host["steps"].is_null() && chip["compiled"].is_null(), "{host} {chip}");
+}
+
+/// The tiny model, made to take longer texts.
+fn longer(folder: &Folder) -> PathBuf {
+    let model = folder.join("model");
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(fixture("smollm2")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "gguf") {
+            std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let config = std::fs::read_to_string(model.join("config.json")).unwrap();
+    let longer = config.replace("\"max_position_embeddings\": 256", "\"max_position_embeddings\": 1024");
+    assert_ne!(longer, config);
+    std::fs::write(model.join("config.json"), longer).unwrap();
+    model
+}
+
+#[test]
+fn a_sequence_goes_on_in_the_next_context() {
+    let folder = Folder::new("chip-contexts");
+    let (model, prompt) = (longer(&folder), "the quick brown fox ".repeat(18));
+    let tiny = |command: &str, on: &str| {
+        let mut tiny = folder.lockstep();
+        tiny.args([command, "--on", on, "--context", "500", "-m"]).arg(&model);
+        tiny
+    };
+    let digest = |on: &str, batch: &str| {
+        success(tiny("digest", on).args(["--generate", "8", "--batch", batch, "--prompt", &prompt]))
+    };
+    let want = digest("host", "1");
+    assert_eq!(digest(SYSTEM, "1"), want);
+    assert_eq!(digest(SYSTEM, "4"), want, "one sequence after the other, over what was left of the one before");
+    let answer = json(tiny("run", SYSTEM).args(["--raw", "--max-tokens", "8", &prompt]));
+    let (steps, entry) = (cycles(&answer), |at: usize| answer["steps"][at]["entry"].as_str().unwrap());
+    assert_eq!([entry(0), entry(319), entry(320), entry(steps.len() - 1)], [
+        "decode.320",
+        "decode.320",
+        "decode.640",
+        "decode.640"
+    ]);
+    assert!(steps[320] > steps[319], "more positions take longer");
+}
+
+#[test]
+fn a_program_is_compiled_once() {
+    let folder = Folder::new("chip-cache");
+    let run = |on: &str| {
+        let mut command = folder.lockstep();
+        command.args(["run", "--on", on, "--max-tokens", "2", "--raw", "-m"]).arg(fixture(TINY)).arg("one");
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        common::errors_of(&output)
+    };
+    let programs = || -> Vec<_> {
+        let list = success(folder.lockstep().args(["cache", "list"]));
+        list.lines().filter(|line| line.contains(".program-")).map(str::to_owned).collect()
+    };
+    let shown = run("host");
+    let last = shown.lines().last().unwrap();
+    assert!(last.starts_with("the same answer on lockstep1:1, compiled: exactly "), "{shown}");
+    let kept = programs();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let path = folder.join("cache").join(kept[0].split(' ').next().unwrap());
+    let made = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let shown = run(SYSTEM);
+    assert!(shown.contains("(as predicted)") && shown.contains("with the host link"), "{shown}");
+    assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), made, "not made again");
+    assert_eq!(programs(), kept);
+    // A damaged file is made anew.
+    std::fs::write(&path, b"damaged").unwrap();
+    run(SYSTEM);
+    assert_eq!(programs(), kept);
+    success(folder.lockstep().args(["cache", "clear"]));
+    assert!(programs().is_empty());
+}
+
+#[test]
+fn compile_writes_a_sound_program_and_its_times() {
+    let folder = Folder::new("compile");
+    let (model, path) = (longer(&folder), folder.join("tiny.lks"));
+    let compile = |path: &std::path::Path| {
+        let mut command = folder.lockstep();
+        command.args(["compile", "--system", SYSTEM, "--context", "321", "-m"]).arg(&model).arg("-o").arg(path);
+        json(&mut command)
+    };
+    let value = compile(&path);
+    let phases = value["phases"].as_array().unwrap();
+    let named = |name: &str, context: u64| {
+        let found = phases.iter().find(|phase| phase["name"] == name && phase["context"] == context);
+        found.unwrap_or_else(|| panic!("{name} {context}: {value}"))
+    };
+    for context in [320, 640] {
+        let whole = named("decode", context);
+        let parts = ["decode.embed", "decode.layer", "decode.head"].map(|name| named(name, context));
+        let cycles = |phase: &Value| phase["cycles"].as_u64().unwrap();
+        assert_eq!(cycles(whole), parts.into_iter().map(cycles).sum::<u64>());
+        assert_eq!(whole["tokens"], 1);
+        for phase in parts.into_iter().chain([whole]) {
+            assert!(phase["bound_cycles"].as_u64().unwrap() <= cycles(phase), "{phase}");
+            assert!(phase["bound"].is_string() && phase["seconds"].as_f64().unwrap() > 0.0, "{phase}");
+        }
+    }
+    assert!(value["bytes_used"].as_u64().unwrap() > 100_000, "{value}");
+    assert!(value["compile_seconds"].as_f64().unwrap() > 0.0, "{value}");
+    let sound = success(folder.lockstep().arg("verify").arg(&path));
+    assert!(sound.contains(&format!("decode.640 {} cycles", named("decode", 640)["cycles"])), "{sound}");
+    let again = folder.join("again.lks");
+    compile(&again);
+    assert!(std::fs::read(path).unwrap() == std::fs::read(again).unwrap(), "compiled twice, equal bytes");
+}
+
+#[test]
+fn what_cannot_be_is_one_line() {
+    let folder = Folder::new("chip-errors");
+    let fail = |arguments: &[&str]| {
+        let mut command = folder.lockstep();
+        let message = failure(command.args(arguments).arg("-m").arg(fixture(TINY)), 1);
+        assert!(!folder.join("x.lks").exists());
+        message
+    };
+    let output = folder.join("x.lks");
+    let output = output.to_str().unwrap();
+    assert!(fail(&["run", "--on", "lockstep9:1", "x"]).contains("lockstep machine list"));
+    assert!(fail(&["run", "--on", "lockstep1:8", "x"]).contains("use a system of one"));
+    assert!(fail(&["digest", "--on", "tsp2020", "--prompt", "x"]).contains("has no lane reducers"));
+    assert!(fail(&["compile", "--system", "lockstep1:8", "-o", output]).contains("use a system of one"));
+    assert!(fail(&["compile", "--context", "1000000", "-o", output]).contains("--context 1000000 is above"));
+    let long = "word ".repeat(40);
+    let short = ["run", "--on", SYSTEM, "--context", "16", "--raw", &long];
+    assert!(fail(&short).contains("context of 16 holds at most 15"));
+    let mut command = lockstep();
+    command.args(["run", "--on", SYSTEM, "--context", "8192", "-m", model(), "x"]);
+    let message = failure(&mut command, 1);
+    assert!(message.contains("words are free") && message.contains("use a shorter --context"), "{message}");
+}
