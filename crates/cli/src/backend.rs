@@ -72,7 +72,7 @@ impl Backend for HostBackend {
 /// Where a model runs.
 pub enum AnyBackend {
     /// On this computer.
-    Host(HostBackend),
+    Host(Box<HostBackend>),
     /// On a simulated chip.
     Simulated(Box<SimulatedBackend>),
 }
@@ -88,14 +88,14 @@ impl AnyBackend {
 
     fn inner(&self) -> &dyn Backend {
         match self {
-            Self::Host(host) => host,
+            Self::Host(host) => &**host,
             Self::Simulated(chip) => &**chip,
         }
     }
 
     fn inner_mut(&mut self) -> &mut dyn Backend {
         match self {
-            Self::Host(host) => host,
+            Self::Host(host) => &mut **host,
             Self::Simulated(chip) => &mut **chip,
         }
     }

@@ -98,13 +98,11 @@ impl<'a> Recipe<'a> {
         if !is_small || cache::is_hopeless(&path) {
             return None;
         }
-        match self.kept() {
-            Ok(program) => Some(program),
-            Err(_) => {
-                cache::remember_hopeless(&path);
-                None
-            }
+        let made = self.kept().ok();
+        if made.is_none() {
+            cache::remember_hopeless(&path);
         }
+        made
     }
 
     fn path(&self) -> Result<PathBuf> {

@@ -4,6 +4,8 @@ use crate::args::{KernelChoice, ModelArguments, On, SamplingArguments};
 use crate::backend::{AnyBackend, HostBackend};
 use crate::compiled::{self, Recipe};
 use crate::load::{Loaded, Outline, load, outline};
+use crate::output;
+use crate::program::count;
 use crate::simulated::SimulatedBackend;
 use crate::store;
 use crate::timetable::Timetable;
@@ -66,7 +68,7 @@ pub fn open_bare(arguments: &ModelArguments, step_tokens: usize) -> Result<Bare>
 pub fn open(arguments: &ModelArguments, raw: bool) -> Result<Session> {
     let Bare { backend, outline, setting } = open_bare(arguments, STEP_TOKENS_MIN)?;
     let options = EngineOptions { prefill_chunk: Some(arguments.prefill_chunk as usize), ..EngineOptions::default() };
-    Ok(session(AnyBackend::Host(backend), outline, setting, raw, options))
+    Ok(session(AnyBackend::Host(Box::new(backend)), outline, setting, raw, options))
 }
 
 /// The same on the host or on a simulated chip of a system, compiled first where that has not been done.
@@ -88,12 +90,12 @@ pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session
     Ok(session(AnyBackend::Simulated(Box::new(chip)), outline, setting, raw, options))
 }
 
-fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, options: EngineOptions) -> Session {
+fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, mut options: EngineOptions) -> Session {
     let mut ends = outline.config.end_tokens.clone();
     ends.extend(outline.tokenizer.end_of_generation());
     ends.sort_unstable();
     ends.dedup();
-    let options = EngineOptions { end_token_ids: ends, ..options };
+    options.end_token_ids = ends;
     let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
     let engine = Engine::new(backend, options, Box::new(SystemClock::new()), text);
     Session { engine, outline, setting }
@@ -148,8 +150,19 @@ impl Session {
     /// Steps until `request` is over; each piece of its text goes to `on_text`, which can end it by returning false.
     pub fn finish(&mut self, request: RequestId, mut on_text: impl FnMut(&str) -> Result<bool>) -> Result<Answer> {
         let (mut text, mut token_ids) = (String::new(), Vec::new());
+        let runs = |session: &Self| session.engine.backend().simulated().map(|chip| chip.runs().len());
+        // A simulated chip takes long to read a prompt.
+        let mut waiting = runs(self).map(|before| (output::spinner("reading the prompt"), before));
         loop {
             let events = self.engine.step()?;
+            if let Some((bar, before)) = &waiting {
+                let read = runs(self).unwrap_or_default() - before;
+                bar.set_message(format!("reading the prompt: {}", count(read, "token")));
+                if !events.is_empty() {
+                    bar.finish_and_clear();
+                    waiting = None;
+                }
+            }
             if events.is_empty() && self.engine.is_idle() {
                 bail!("the engine lost a request: please report this");
             }

@@ -96,7 +96,7 @@ fn longer(folder: &Folder) -> PathBuf {
 #[test]
 fn a_sequence_goes_on_in_the_next_context() {
     let folder = Folder::new("chip-contexts");
-    let (model, prompt) = (longer(&folder), "the quick brown fox ".repeat(18));
+    let (model, prompt) = (longer(&folder), "the quick brown fox ".repeat(19));
     let tiny = |command: &str, on: &str| {
         let mut tiny = folder.lockstep();
         tiny.args([command, "--on", on, "--context", "500", "-m"]).arg(&model);
@@ -110,12 +110,11 @@ fn a_sequence_goes_on_in_the_next_context() {
     assert_eq!(digest(SYSTEM, "4"), want, "one sequence after the other, over what was left of the one before");
     let answer = json(tiny("run", SYSTEM).args(["--raw", "--max-tokens", "8", &prompt]));
     let (steps, entry) = (cycles(&answer), |at: usize| answer["steps"][at]["entry"].as_str().unwrap());
-    assert_eq!([entry(0), entry(319), entry(320), entry(steps.len() - 1)], [
-        "decode.320",
-        "decode.320",
-        "decode.640",
-        "decode.640"
-    ]);
+    assert!(steps.len() > 320, "{}", steps.len());
+    assert_eq!(
+        [entry(0), entry(319), entry(320), entry(steps.len() - 1)],
+        ["decode.320", "decode.320", "decode.640", "decode.640"]
+    );
     assert!(steps[320] > steps[319], "more positions take longer");
 }
 

@@ -68,7 +68,9 @@ fn turn(
         Ok((prompt_tokens, answer)) => {
             output::print("\n")?;
             output::note(&Statistics::of(&answer.usage).line(prompt_tokens, answer.usage.completion_tokens));
-            chip::lines(session, arguments, runs_before).iter().for_each(|line| output::note(line));
+            for line in chip::lines(session, arguments, runs_before) {
+                output::note(&line);
+            }
             messages.push(Message { role: "assistant".into(), content: answer.text });
         }
         Err(error) => {

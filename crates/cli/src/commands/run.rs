@@ -64,8 +64,10 @@ fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, pr
     if arguments.json {
         print_json(session, arguments, &answer, &statistics, compiled.as_ref())?;
     } else {
-        chip::lines(session, arguments, 0).iter().for_each(|line| output::note(line));
-        compiled.iter().for_each(|compiled| output::note(&compiled.line()));
+        let lines = chip::lines(session, arguments, 0);
+        for line in lines.into_iter().chain(compiled.map(|compiled| compiled.line())) {
+            output::note(&line);
+        }
     }
     Ok(if interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
 }
