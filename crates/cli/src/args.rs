@@ -3,8 +3,8 @@
 mod programs;
 
 pub use programs::{
-    AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand, SimulateArguments,
-    VerifyArguments,
+    AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand,
+    SimulateArguments, VerifyArguments,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
