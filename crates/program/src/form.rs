@@ -259,7 +259,9 @@ impl<'a> Checker<'a> {
         if edge.count == 0 || u64::from(edge.reader.issue) + u64::from(edge.count) > issues {
             return Err(format!("reads for {} issues, the instruction has {issues}", edge.count));
         }
-        let last = edge.origin.moved(i64::from(edge.step) * i64::from(edge.count - 1));
+        // Only an instance knows from where an import is moved on: it may well go back.
+        let step = if matches!(edge.origin, Origin::Import { .. }) { 0 } else { edge.step };
+        let last = edge.origin.moved(i64::from(step) * i64::from(edge.count - 1));
         let last = last.ok_or_else(|| "its step leads to an origin before the first".to_owned())?;
         for origin in [edge.origin, last] {
             match origin {

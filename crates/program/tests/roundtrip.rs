@@ -1,14 +1,18 @@
 //! A program, its file and its text are one and the same.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod hand;
 mod programs;
 
 use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::operand::Format;
+use lockstep_program::builder::{BlockBuilder, ProgramBuilder, Repetition};
 use lockstep_program::check::{check_file, check_text};
 use lockstep_program::file::{content_hash, decode, encode};
 use lockstep_program::form::check_form;
-use lockstep_program::program::{Content, QueueText};
+use lockstep_program::program::{BindingKind, Content, FlowEdge, Origin, QueueText};
 use lockstep_program::text::{parse, print};
+use lockstep_program::verify;
 use proptest::prelude::*;
 
 proptest! {
@@ -121,4 +125,31 @@ fn nops_are_kept_as_they_are() {
     }
     assert!(matches!(Inst::decode(program.blocks[0].queues[0].insts[0]), Ok(Inst::Nop { .. })));
     assert!(print(&program).contains("@4294967299 alu"), "{}", print(&program));
+}
+
+/// Words that are older than the block, read from the last to the first: only an instance knows where that leads.
+#[test]
+fn imports_may_go_back() {
+    let spec = hand::spec();
+    let mut code = BlockBuilder::new("back", &spec);
+    for (cycle, line, word_stride) in
+        [(0, "0 mem.w0 mem bank0=read:7+b0:e0", -1), (7, "7 mem.e0 mem bank0=write:0+b0:e0", 1)]
+    {
+        let (_, queue, inst) = hand::split(line);
+        code.repeat(cycle, queue, inst, Repetition { issues: 8, every: 1, word_stride, row_stride: 0 }).unwrap();
+    }
+    let mut program = ProgramBuilder::new("back", &spec);
+    let words = |side| (0..8).map(move |at| hand::word(side, 0, 0, at));
+    program.binding("x", BindingKind::Input, Format::I8, 2560, words(hand::West));
+    program.binding("y", BindingKind::Output, Format::I8, 2560, words(hand::East));
+    let code = program.block(&code);
+    let entry = program.entry("main");
+    program.instance(entry, code, 0, 0, hand::NO_OFFSETS);
+    let program = program.finish().unwrap();
+    let back = |edge: &FlowEdge| matches!(edge.origin, Origin::Import { .. }) && edge.step == -1;
+    assert!(program.blocks[0].flow.iter().any(back), "{:?}", program.blocks[0].flow);
+    let file = encode(&program);
+    let decoded = decode(&file).unwrap();
+    assert_eq!((&decoded, verify(&decoded)), (&program, Vec::new()));
+    assert_eq!(parse(&print(&program)).unwrap().program, program);
 }
