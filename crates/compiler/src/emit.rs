@@ -122,7 +122,7 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
         let mut c = self.composer("embed");
         let token = input(&mut c, &self.placed.ports.token, Format::I32);
         let embedding = self.placed.embedding.as_ref().ok_or_else(|| Error::shape("model", "no embedding", "one"))?;
-        let row = c.embed(embedding, token)?;
+        let row = c.embed(embedding, token, &self.placed.statics.iota)?;
         write(&mut c, &row, &self.placed.ports.x)?;
         c.finish()
     }
@@ -133,7 +133,7 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
             let token = c.stored(ports.token.clone());
             let embedding =
                 self.placed.embedding.as_ref().ok_or_else(|| Error::shape("model", "no embedding", "one"))?;
-            let row = c.embed(embedding, token)?;
+            let row = c.embed(embedding, token, &self.placed.statics.iota)?;
             row.iter().zip(&ports.x).try_for_each(|(value, x)| c.write_to(*value, &x.words))
         };
         let loops = Loops {

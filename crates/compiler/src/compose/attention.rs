@@ -124,6 +124,7 @@ impl Attention<'_> {
                                 let dot = c.accumulated(plane, at, ready);
                                 let exponent = keys.exponents[tile][kv];
                                 let score = self.score(c, dot, query.unit_exponent, masks[kv], exponent)?;
+                                c.release(dot);
                                 scores[kv * sharing + j].push(score);
                             }
                         }
@@ -196,6 +197,7 @@ impl Attention<'_> {
             let sums = weigh(c, &of_heads, self.cache.values[vector], values.ready[vector])?;
             for (head, sum) in heads.into_iter().zip(sums) {
                 let output = c.multiply(sum, weights[head].1)?;
+                c.release(sum);
                 let mask = masks[head / sharing];
                 let joined = &mut attended[vector * sharing + head % sharing];
                 *joined = Some(match *joined {
@@ -219,7 +221,7 @@ pub(crate) fn load_keys(
 ) -> Result<(), Error> {
     let (kind, lanes) = (TileKind::Wide12, c.layout.lanes());
     let words = cache_words(run, tile * lanes, (tile + 1) * lanes);
-    let load = Load { words: &words, width: wide_width(c), each: 2, ready };
+    let load = Load { words: &words, width: wide_width(c, run), each: 2, ready };
     c.load(plane, &load, |first, streams, from| {
         let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
         Some(Inst::Load { kind, orientation: Orientation::Row, half, first, streams, from })
@@ -280,7 +282,7 @@ fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) 
 pub(crate) fn load_values(c: &mut Composer<'_, '_>, plane: u8, run: Run, half: usize, ready: u64) -> Result<(), Error> {
     let (kind, rows) = (TileKind::Wide25, c.layout.lanes() / 2);
     let words = cache_words(run, half * rows, (half + 1) * rows);
-    let load = Load { words: &words, width: wide_width(c), each: 2, ready };
+    let load = Load { words: &words, width: wide_width(c, run), each: 2, ready };
     c.load(plane, &load, |first, streams, from| {
         let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
         Some(Inst::Load { kind, orientation: Orientation::Column, half: Half::Low, first, streams, from })

@@ -1,4 +1,4 @@
-//! The key and value cache: rows of 16 bits as two byte planes, row t in slice pair t mod 8; exponents in one vector for
+//! The key and value cache: rows of 16 bits as two byte planes, dealt round the pairs of slices of a run; exponents in one vector for
 //! each head and tile of positions, lanes being positions.
 
 use lockstep_machine::inst::operand::{Format, ReduceOp};
@@ -8,7 +8,6 @@ use super::numbers::Block;
 use super::switch::Table;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
-use crate::place::CACHE_PAIRS;
 use crate::place::heads::HeadLanes;
 use crate::place::layout::Run;
 
@@ -37,7 +36,7 @@ pub(crate) fn cache_words(run: Run, from: usize, to: usize) -> Vec<Word> {
 
 /// Low and high bytes of rows.
 pub(crate) fn cache_tables(run: Run, rows: usize) -> [Table; 2] {
-    let log2_interleave = CACHE_PAIRS.trailing_zeros();
+    let log2_interleave = (run.width / 2).trailing_zeros();
     [0, 1].map(|offset| Table { run, offset, step: 2, log2_interleave, count: rows as u32 })
 }
 
@@ -84,6 +83,6 @@ pub(crate) fn broadcast(c: &mut Composer<'_, '_>, value: Value, mask: Value) -> 
 }
 
 /// Words of the cache that one load takes: whole rows, at most one of each slice.
-pub(crate) fn wide_width(c: &Composer<'_, '_>) -> usize {
-    (c.spec.mxm.load_streams as usize / 2 * 2).min(2 * usize::from(CACHE_PAIRS))
+pub(crate) fn wide_width(c: &Composer<'_, '_>, run: Run) -> usize {
+    (c.spec.mxm.load_streams as usize / 2 * 2).min(run.width.into())
 }

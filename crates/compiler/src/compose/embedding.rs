@@ -1,5 +1,6 @@
 //! One row of the embedding, by its token.
 
+use lockstep_arith::matrix::GROUP;
 use lockstep_machine::inst::operand::Format;
 
 use super::{Composer, Value};
@@ -7,8 +8,13 @@ use crate::error::Error;
 use crate::place::PlacedEmbedding;
 
 impl Composer<'_, '_> {
-    /// The embedding of a token, tile by tile (section 5 of the contract).
-    pub(crate) fn embed(&mut self, embedding: &PlacedEmbedding, token: Value) -> Result<Vec<Value>, Error> {
+    /// The embedding of a token, tile by tile (section 5 of the contract); `iota` is each lane's number.
+    pub(crate) fn embed(
+        &mut self,
+        embedding: &PlacedEmbedding,
+        token: Value,
+        iota: &super::Stored,
+    ) -> Result<Vec<Value>, Error> {
         let scales = &embedding.scales;
         let (vector, residue) = if scales.rows_per_vector == 1 {
             (token, None)
@@ -31,6 +37,13 @@ impl Composer<'_, '_> {
             let mut integer = self.imul(numbers[0], code)?;
             if let Some(offset) = numbers.get(1) {
                 integer = self.iadd(integer, *offset)?;
+            }
+            let first = tile * self.layout.lanes();
+            if embedding.width < (first + self.layout.lanes()).min(embedding.width.next_multiple_of(GROUP)) {
+                // Codes that fill up a group need not stand for zero, but what no column has must be zero.
+                let iota = self.stored(iota.clone());
+                let there = self.iless(iota, (embedding.width - first) as i32)?;
+                integer = self.and(integer, there)?;
             }
             let number = self.float(integer)?;
             let number = self.ldexp(number, exponent)?;

@@ -21,8 +21,19 @@ pub(crate) struct Plane {
     array_used: u64,
     /// From here on activations find the tile installed last.
     installed: u64,
-    /// Rows of accumulators given out; none is used twice.
-    rows: u16,
+    /// Rows of accumulators given out.
+    rows: Vec<Row>,
+    /// Those whose values are no longer wanted.
+    free: Vec<u16>,
+}
+
+/// A row of accumulators.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// The last cycle in which it was drained.
+    drained: u64,
+    /// The first cycle in which a new sum can begin in it.
+    from: u64,
 }
 
 /// Vectors of a tile in memory, in loads of up to `width` vectors.
@@ -60,7 +71,7 @@ pub(crate) struct Quantized {
 impl Plane {
     /// Rows of accumulators given out.
     pub(crate) fn rows(&self) -> u16 {
-        self.rows
+        self.rows.len() as u16
     }
 }
 
@@ -69,15 +80,31 @@ impl Composer<'_, '_> {
         self.spec.plane_hemisphere(plane)
     }
 
-    /// A row of accumulators that nothing else uses.
+    /// A row of accumulators that nothing else uses: a new one, or the one that has been free for longest.
     pub(crate) fn new_row(&mut self, plane: u8) -> Result<u16, Error> {
-        let state = &mut self.planes[usize::from(plane)];
-        state.rows += 1;
-        let most = self.spec.mxm.accumulator_rows;
-        if u32::from(state.rows) > most {
-            return Err(Error::shape("rows of accumulators", state.rows, format!("at most {most}")));
+        let (state, most) = (&mut self.planes[usize::from(plane)], self.spec.mxm.accumulator_rows);
+        if state.rows.len() < most as usize {
+            state.rows.push(Row::default());
+            return Ok(state.rows.len() as u16 - 1);
         }
-        Ok(state.rows - 1)
+        let oldest = (0..state.free.len()).min_by_key(|at| state.rows[usize::from(state.free[*at])].from);
+        let found = oldest.map(|at| state.free.swap_remove(at));
+        found.ok_or_else(|| Error::shape("rows of accumulators in use", most + 1, format!("at most {most}")))
+    }
+
+    /// Notes that a row was drained in a cycle.
+    pub(crate) fn drained(&mut self, plane: u8, row: u16, cycle: u64) {
+        let row = &mut self.planes[usize::from(plane)].rows[usize::from(row)];
+        row.drained = row.drained.max(cycle);
+    }
+
+    /// Gives back the row of a value that has been read for the last time from its accumulators.
+    pub(crate) fn release(&mut self, value: Value) {
+        let Some((plane, number)) = self.leave_row(value) else { return };
+        let state = &mut self.planes[usize::from(plane)];
+        let row = &mut state.rows[usize::from(number)];
+        row.from = row.drained + 1;
+        state.free.push(number);
     }
 
     /// Reads words onto consecutive streams and issues on the load queue what takes them.
@@ -131,9 +158,10 @@ impl Composer<'_, '_> {
 
     /// Multiplies a vector by the array; gives the first cycle in which its row can be drained.
     pub(crate) fn activate(&mut self, plane: u8, what: &Activation<'_>) -> Result<u64, Error> {
-        let installed = self.planes[usize::from(plane)].installed;
+        let state = &self.planes[usize::from(plane)];
+        let installed = state.installed;
         let before = (what.ready + 2).saturating_sub(self.spec.mxm.result_delay.into());
-        let from = if what.first { installed } else { installed.max(before) };
+        let from = installed.max(if what.first { state.rows[usize::from(what.row)].from } else { before });
         let cycle =
             self.first(&format!("activation of plane {plane}"), from, |c, cycle| c.try_activate(plane, what, cycle))?;
         let last = cycle + u64::from(what.kind.activation_cycles()) - 1;
@@ -186,6 +214,7 @@ impl Composer<'_, '_> {
             let exponents = self.stored(exponents.clone());
             let exponent = self.iadd(exponents, x.exponent)?;
             results.push(self.ldexp(sum, exponent)?);
+            self.release(sum);
         }
         Ok(results)
     }

@@ -205,6 +205,22 @@ impl Composer<'_, '_> {
 
     /// Copies of values in a hemisphere's memory that can be read in one cycle: no two share a slice.
     pub(crate) fn apart(&mut self, values: &[Value], hemisphere: Hemisphere) -> Result<Vec<Stored>, Error> {
+        self.apart_below(values, hemisphere, u8::MAX)
+    }
+
+    /// A word in each near slice from `limit` on.
+    pub(crate) fn outer_words(&self, hemisphere: Hemisphere, limit: u8) -> Vec<Word> {
+        (limit..self.layout.near.end).map(|slice| Word { chip: 0, hemisphere, slice, bank: 0, word: 0 }).collect()
+    }
+
+    /// As [`Self::apart`], all in slices below `limit`.
+    pub(crate) fn apart_below(
+        &mut self,
+        values: &[Value],
+        hemisphere: Hemisphere,
+        limit: u8,
+    ) -> Result<Vec<Stored>, Error> {
+        let outer = self.outer_words(hemisphere, limit);
         let mut chosen: Vec<Stored> = Vec::new();
         for value in values {
             self.in_memory(*value, hemisphere)?;
@@ -212,12 +228,13 @@ impl Composer<'_, '_> {
             for _ in 0..COPIES {
                 let copies = &self.nodes[value.0].stored;
                 let taken = |word: &Word| chosen.iter().flat_map(|s| &s.words).any(|other| other.slice == word.slice);
-                let fits = |s: &&Stored| s.hemisphere() == hemisphere && !s.words.iter().any(taken);
+                let inside = |word: &Word| word.slice < limit && !taken(word);
+                let fits = |s: &&Stored| s.hemisphere() == hemisphere && s.words.iter().all(inside);
                 found = copies.iter().find(fits).cloned();
                 if found.is_some() {
                     break;
                 }
-                self.put(*value, hemisphere, ANY)?;
+                self.put(*value, hemisphere, Target::Beside(&outer))?;
             }
             chosen.push(found.ok_or_else(|| Error::NoSlot {
                 what: "copies in different slices".into(),

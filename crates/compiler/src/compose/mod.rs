@@ -229,6 +229,11 @@ impl<'a, 'l> Composer<'a, 'l> {
         self.accumulated_as(Format::F32, plane, row, ready)
     }
 
+    /// Takes a value's row of accumulators away from it.
+    pub(crate) fn leave_row(&mut self, value: Value) -> Option<(u8, u16)> {
+        self.nodes[value.0].row.take().map(|(plane, row, _)| (plane, row))
+    }
+
     /// A value that `producer` makes.
     pub(crate) fn produced(&mut self, producer: Producer, format: Format) -> Value {
         self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None })
@@ -402,9 +407,10 @@ impl<'a, 'l> Composer<'a, 'l> {
         let issued = cycle.checked_sub(1 + self.drain_distance(plane)).filter(|issued| *issued >= ready)?;
         let direction = self.spec.plane_hemisphere(plane).inward();
         let number = self.streams(direction, format.streams(), format.streams(), from, issued + 1, to)?;
-        let (stream, row) = (Stream { direction, number }, Uint::new(row.into())?);
-        let inst = Inst::Drain { row, format, to: stream };
-        self.taken.issue(queue, issued, inst).then_some(Source::Stream(stream, format))
+        let stream = Stream { direction, number };
+        let inst = Inst::Drain { row: Uint::new(row.into())?, format, to: stream };
+        self.taken.issue(queue, issued, inst).then(|| self.drained(plane, row, issued))?;
+        Some(Source::Stream(stream, format))
     }
 
     /// Takes the highest free group of `count` streams whose number is a multiple of `align`; gives its first number.

@@ -118,15 +118,18 @@ impl Composer<'_, '_> {
         }
     }
 
+    /// Slices from which streams flow outward past all of a table's slices.
+    fn inner_slices(&self, table: &Table) -> u8 {
+        let register = self.spec.mem.slices_per_register as u8;
+        table.run.first_slice / register * register
+    }
+
     /// A copy of the value from which streams reach all of a table's slices.
     fn inside(&mut self, value: Value, table: &Table) -> Result<Stored, Error> {
-        let (side, register) = (table.run.hemisphere, self.spec.mem.slices_per_register as u8);
-        let limit = table.run.first_slice / register * register;
+        let (side, limit) = (table.run.hemisphere, self.inner_slices(table));
         let fits = |stored: &&Stored| stored.hemisphere() == side && stored.words.iter().all(|word| word.slice < limit);
         if self.copies(value).iter().find(fits).is_none() {
-            let outside = limit..self.layout.near.end.max(limit);
-            let others: Vec<Word> =
-                outside.map(|slice| Word { chip: 0, hemisphere: side, slice, bank: 0, word: 0 }).collect();
+            let others = self.outer_words(side, limit);
             self.put(value, side, Target::Beside(&others))?;
         }
         let found = self.copies(value).iter().find(fits).cloned();
@@ -200,7 +203,7 @@ impl Composer<'_, '_> {
     /// which reads find it.
     pub(crate) fn scatter(&mut self, index: Value, value: Value, tables: &[Table]) -> Result<u64, Error> {
         let side = tables[0].run.hemisphere;
-        let copies = self.apart(&[index, value], side)?;
+        let copies = self.apart_below(&[index, value], side, self.inner_slices(&tables[0]))?;
         let from = copies.iter().map(|copy| copy.ready).max().unwrap_or_default();
         self.first("scatter", from, |c, cycle| c.try_scatter(&copies[0], &copies[1], tables, cycle))
     }

@@ -1,6 +1,7 @@
 //! Where the heads of attention stand in vectors, and the tables that depend on it.
 //!
-//! Key heads stand side by side, none across the middle of a vector unless it is wider than half of one. Vector
+//! Key heads stand side by side, none across the middle of a vector unless it is wider than half of one, or the middle
+//! is inside a group of lanes. Vector
 //! `v * sharing + j` of queries holds, on the lanes of each key head of vector v, the j-th query head that shares it.
 
 use lockstep_arith::matrix::GROUP;
@@ -26,10 +27,10 @@ impl HeadLanes {
         if size == 0 || !size.is_multiple_of(GROUP) || size > lanes {
             return Err(Error::shape("head size", size, format!("a multiple of {GROUP} up to {lanes}")));
         }
-        let (mut places, mut vector, mut next) = (Vec::new(), 0, 0);
+        let (mut places, mut vector, mut next, middle) = (Vec::new(), 0, 0, lanes / 2);
         for _ in 0..kv_heads {
-            if next < lanes / 2 && next + size > lanes / 2 && size <= lanes / 2 {
-                next = lanes / 2;
+            if next < middle && next + size > middle && size <= middle && middle.is_multiple_of(GROUP) {
+                next = middle;
             }
             if next + size > lanes {
                 (vector, next) = (vector + 1, 0);

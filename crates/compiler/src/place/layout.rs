@@ -53,6 +53,21 @@ impl Run {
     }
 }
 
+/// Where things of layers may lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) bank: Option<u8>,
+    pub(crate) zone: Zone,
+    /// Words of each bank that stay free.
+    pub(crate) kept: u32,
+}
+
+impl Spot {
+    pub(crate) fn new(bank: Option<u8>, zone: Zone) -> Self {
+        Self { bank, zone, kept: 0 }
+    }
+}
+
 /// A bank of a slice.
 type Bank = (Hemisphere, u8, u8);
 
@@ -117,6 +132,11 @@ impl Layout {
         }
     }
 
+    /// Words in one bank of a slice.
+    pub(crate) fn words_per_bank(&self) -> u32 {
+        self.words_per_bank
+    }
+
     /// Lanes of a vector.
     pub(crate) fn lanes(&self) -> usize {
         self.lanes
@@ -129,19 +149,22 @@ impl Layout {
         found.map_or(0, |(_, base)| *base)
     }
 
-    /// Places things of `count` layers, addressed by `base`: as many as fit where `bank` lets them lie, in each of
-    /// `banks` in turn.
+    /// Places things of `count` layers, addressed by `base`: as many as fit in each of the `spots` in
+    /// turn.
     pub(crate) fn repeated<T>(
         &mut self,
         base: u8,
         count: usize,
-        banks: &[Option<u8>],
-        place: impl Fn(&mut Self) -> Result<T, Error>,
+        spots: &[Spot],
+        place: impl Fn(&mut Self, &Spot) -> Result<T, Error>,
     ) -> Result<Vec<Span<T>>, Error> {
         let (mut spans, mut first, mut failed) = (Vec::new(), 0, None);
-        for bank in banks {
-            let mut trial = Self { bank: *bank, ..self.clone() };
-            let placed = match place(&mut trial) {
+        for spot in spots {
+            if first == count {
+                break;
+            }
+            let mut trial = Self { bank: spot.bank, ..self.clone() };
+            let placed = match place(&mut trial, spot) {
                 Ok(placed) => placed,
                 Err(error) => {
                     failed = Some(error);
@@ -150,7 +173,7 @@ impl Layout {
             };
             let grown = trial.grown_since(self);
             let stride = grown.iter().map(|(_, words)| *words).max().unwrap_or_default();
-            let room = |(bank, _): &(Bank, u32)| self.words_per_bank - self.used_in(*bank);
+            let room = |(bank, _): &(Bank, u32)| self.words_per_bank.saturating_sub(self.used_in(*bank) + spot.kept);
             let fit = grown.iter().map(|bank| room(bank) / stride.max(1)).min().map_or(count, |fit| fit as usize);
             let here = fit.min(count - first);
             if here == 0 {
@@ -185,6 +208,11 @@ impl Layout {
 
     fn used_in(&self, bank: Bank) -> u32 {
         self.used.get(&bank).copied().unwrap_or_default()
+    }
+
+    /// Words that are not given out.
+    pub(crate) fn room(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> u32 {
+        self.words_per_bank - self.used_in((hemisphere, slice, bank))
     }
 
     /// Banks in which more is given out than before, and how much.

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::network::{Kind, Named, Network, Order, Section};
 use contents::Contents;
 use heads::{HeadLanes, rotated_order};
-use layout::{Layout, Run, Span, Zone};
+use layout::{Layout, Run, Span, Spot, Zone};
 use tiles::{Arrangement, Tiled, Tiler, in_order};
 use vocabulary::{Codes, RowScales};
 
@@ -31,9 +31,6 @@ use vocabulary::{Codes, RowScales};
 const WEIGHTS: u8 = 1;
 const CACHE: u8 = 2;
 const CONSTANTS: u8 = 3;
-
-/// Rows of a cache go round so many pairs of slices.
-pub(crate) const CACHE_PAIRS: u8 = 8;
 
 /// Which rows of a weight stand where.
 #[derive(Clone, Debug)]
@@ -86,6 +83,8 @@ pub(crate) struct PlacedKind {
 pub(crate) struct PlacedEmbedding {
     pub(crate) codes: Codes,
     pub(crate) scales: RowScales,
+    /// Columns.
+    pub(crate) width: usize,
     pub(crate) factor: Option<f32>,
 }
 
@@ -152,11 +151,12 @@ impl Placed {
             Some(head) => Some(place.head(head, &uses[network.kinds.len()], codes, &mut ports)?),
             None => None,
         };
+        // Before the caches, which take what is left.
+        let statics = place.statics(network, tiles)?;
         let mut kinds = Vec::new();
         for ((kind, uses), matrices) in network.kinds.iter().zip(uses).zip(matrices) {
             kinds.push(place.kind(kind, &uses, matrices, tiles)?);
         }
-        let statics = place.statics(network, tiles)?;
         let Placer { layout, contents, .. } = place;
         Ok(Self { layout, contents, statics, embedding, kinds, head, ports })
     }
@@ -224,8 +224,9 @@ impl Placer<'_> {
     fn matrices(&mut self, kind: &Kind<'_>, uses: &[Use]) -> Result<Vec<Span<Vec<Option<Tiled>>>>, Error> {
         let first = &kind.weights[0];
         let tiler = &self.tiler;
+        let far = [0, 1].map(|bank| Spot::new(Some(bank), self.layout.far));
         let spans: Vec<Span<Vec<Option<Tiled>>>> =
-            self.layout.repeated(WEIGHTS, kind.weights.len(), &[Some(0), Some(1)], |layout| {
+            self.layout.repeated(WEIGHTS, kind.weights.len(), &far, |layout, _| {
                 let mut tiler = tiler.clone();
                 first.iter().zip(uses).map(|(named, usage)| place_matrix(named, usage, &mut tiler, layout)).collect()
             })?;
@@ -257,7 +258,7 @@ impl Placer<'_> {
         let codes = Codes::place(table.name, matrix, &mut self.layout)?;
         codes.fill(table.name, matrix, self.spec, &mut self.contents);
         let scales = RowScales::new(table.name, matrix, &mut self.layout, &mut self.contents)?;
-        Ok(PlacedEmbedding { codes, scales, factor })
+        Ok(PlacedEmbedding { codes, scales, width: matrix.cols, factor })
     }
 
     /// What follows the last layer; a matrix that is the embedding's shares its codes.
@@ -312,8 +313,9 @@ impl Placer<'_> {
         let mut caches = Vec::new();
         if let Some(heads) = &kind.section.heads {
             let rows = tiles * self.layout.lanes();
-            caches =
-                self.layout.repeated(CACHE, count, &[Some(1), Some(0)], |l| cache_runs(heads.vectors(), rows, l))?;
+            let spots = cache_spots(&self.layout);
+            let place = |layout: &mut Layout, spot: &Spot| cache_runs(heads.vectors(), rows, layout, spot.zone);
+            caches = self.layout.repeated(CACHE, count, &spots, place)?;
             for span in &caches {
                 let name = &kind.weights[span.first][0].name;
                 for run in span.placed.keys.iter().chain(&span.placed.values) {
@@ -323,8 +325,9 @@ impl Placer<'_> {
                 }
             }
         }
+        let near = Spot::new(None, self.layout.near);
         let constants =
-            self.layout.repeated(CONSTANTS, count, &[None], |l| constants(&kind.section, uses, tiles, l))?;
+            self.layout.repeated(CONSTANTS, count, &[near], |l, _| constants(&kind.section, uses, tiles, l))?;
         for span in &constants {
             for layer in span.first..span.first + span.count {
                 fill_constants(&kind.weights[layer], uses, &span.placed, span.offset(layer), &mut self.contents)?;
@@ -391,6 +394,14 @@ impl Placer<'_> {
         vectors.iter().enumerate().map(one).collect()
     }
 
+    /// The outermost far slices of which each has room for a byte plane.
+    fn rotary_slices(&self, planes: u8, positions: usize) -> u8 {
+        let far = self.layout.far;
+        let room = |slice: u8| [0, 1].map(|bank| self.layout.room(Hemisphere::East, slice, bank)).into_iter().max();
+        let fits = |first: &u8| (*first..first + planes).all(|slice| room(slice) >= Some(positions as u32));
+        (far.first..=far.end - planes).rev().find(fits).unwrap_or(far.end - planes)
+    }
+
     /// Rows of cosines and sines by position: each byte plane in a slice of its own.
     fn rotary(
         &mut self,
@@ -400,7 +411,8 @@ impl Placer<'_> {
         positions: usize,
     ) -> Result<[Vec<Table>; 2], Error> {
         let rows = heads.rotary_rows(rotary, positions);
-        let mut slice = self.layout.far.end - 2 * Format::F32.streams();
+        let planes = 2 * Format::F32.streams();
+        let mut slice = self.rotary_slices(planes, positions);
         let mut tables = [Vec::new(), Vec::new()];
         for ((name, rows), tables) in ["cosines", "sines"].iter().zip(&rows).zip(&mut tables) {
             for plane in 0..usize::from(Format::F32.streams()) {
@@ -428,9 +440,27 @@ fn place_matrix(
     }
 }
 
+/// Where caches may lie, in the order of preference: where a load finds a row in each of many pairs of slices, then in
+/// fewer, then among the values.
+fn cache_spots(layout: &Layout) -> Vec<Spot> {
+    let Layout { near, far, .. } = layout;
+    let zone = |first: u8, width: u8| Zone { first, end: first + width };
+    let mut spots = Vec::new();
+    let mut next = far.first;
+    for width in [16, 8, 4] {
+        while next + width <= far.end {
+            spots.extend([1, 0].map(|bank| Spot::new(Some(bank), zone(next, width))));
+            next += width;
+        }
+    }
+    // The index and the row that are written come from inside; a block's own values need most of the room.
+    let (first, kept) = (near.end.saturating_sub(4), layout.words_per_bank() / 2);
+    spots.extend([1, 0].map(|bank| Spot { kept, ..Spot::new(Some(bank), zone(first, 4)) }));
+    spots
+}
+
 /// Keys in the west, values in the east: rows of 16 bits as low and high bytes in pairs of slices.
-fn cache_runs(vectors: usize, rows: usize, layout: &mut Layout) -> Result<CacheRuns, Error> {
-    let zone = Zone { first: layout.far.first, end: layout.far.first + 2 * CACHE_PAIRS };
+fn cache_runs(vectors: usize, rows: usize, layout: &mut Layout, zone: Zone) -> Result<CacheRuns, Error> {
     let mut side =
         |name: &str, side| (0..vectors).map(|_| layout.run(name, side, zone, 2 * rows)).collect::<Result<Vec<_>, _>>();
     Ok(CacheRuns { keys: side("keys", Hemisphere::West)?, values: side("values", Hemisphere::East)? })

@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(missing_docs, unreachable_pub)]
 
+pub mod chip;
+pub mod decoder;
 pub mod layer;
 pub mod model;
 pub mod random;

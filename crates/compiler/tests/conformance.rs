@@ -1,0 +1,100 @@
+//! Every operation and feature that the compiler knows, on the simulated chip: the contract's bits, in the predicted
+//! cycles.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::time::Instant;
+
+use common::chip::check;
+use common::decoder::{Decoder, weights};
+use common::random::{IQ4, Q4_0, Q4_1, Random};
+use lockstep_arith::matrix::Format;
+use lockstep_machine::spec::MachineSpec;
+
+/// A model to compile.
+struct Case {
+    name: &'static str,
+    decoder: Decoder,
+    formats: Vec<Format>,
+}
+
+fn case(name: &'static str, decoder: Decoder, formats: &[Format]) -> Case {
+    Case { name, decoder, formats: formats.to_vec() }
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case("llama", Decoder::llama(64, 4, 2, 32), &[Q4_1]),
+        case("llama, hidden size not a multiple of 32", Decoder::llama(72, 2, 1, 32), &[Q4_0]),
+        case("qwen2", Decoder::qwen2(576, 9, 3, 64), &[Q4_1, Format::Lb8]),
+        case("qwen2, heads of 128", Decoder::qwen2(96, 4, 2, 128), &[IQ4]),
+        case("qwen3, 8 key heads of 64", Decoder { vocabulary: 700, ..Decoder::qwen3(128, 8, 8, 64) }, &[Format::Lb8]),
+        case("qwen3, heads of 96", Decoder::qwen3(1600, 4, 2, 96), &[Format::Lb8, Q4_1, IQ4]),
+        case(
+            "gemma3",
+            Decoder {
+                score_cap: Some(20.0),
+                logit_cap: Some(30.0),
+                output_bias: true,
+                ..Decoder::gemma3(640, 4, 1, 256, 3)
+            },
+            &[Format::Lb8],
+        ),
+        case(
+            "gemma3, small, untied",
+            Decoder { tied: false, vocabulary: 400, ..Decoder::gemma3(100, 2, 1, 32, 2) },
+            &[Q4_0, Q4_1],
+        ),
+        case("partial rotation", Decoder { rotary_size: 32, ..Decoder::qwen2(64, 2, 1, 64) }, &[Q4_1]),
+        case("no rotation", Decoder { rotary_size: 0, ..Decoder::llama(64, 2, 2, 64) }, &[Q4_1]),
+    ]
+}
+
+#[test]
+fn every_case_has_the_contract_s_bits() {
+    let spec = MachineSpec::preset("lockstep1").unwrap();
+    for (seed, Case { name, decoder, formats }) in cases().into_iter().enumerate() {
+        let start = Instant::now();
+        let graph = decoder.graph();
+        let weights = weights(&graph, seed as u64, &formats);
+        println!("{name}");
+        let cycles = check(&graph, &weights, &spec, &[1], &[3, 49, 0, 31, 7]);
+        println!("    {} cycles, {:?}", cycles[0], start.elapsed());
+    }
+}
+
+/// Tokens for so many positions.
+fn tokens(count: usize, vocabulary: u64) -> Vec<u32> {
+    let mut random = Random(1);
+    (0..count).map(|_| random.below(vocabulary) as u32).collect()
+}
+
+/// One program with entries for one and more vectors of positions: the same bits on both sides of each border, with
+/// windows that reach across it.
+#[test]
+fn longer_contexts_go_on_where_shorter_ones_end() {
+    let spec = MachineSpec::preset("lockstep1").unwrap();
+    let start = Instant::now();
+    for (decoder, positions) in [
+        (Decoder { feed_forward: 64, ..Decoder::gemma3(64, 4, 2, 64, 9) }, 330),
+        (Decoder { feed_forward: 64, ..Decoder::gemma3(64, 2, 1, 32, 330) }, 650),
+        (Decoder { feed_forward: 64, ..Decoder::llama(64, 4, 2, 32) }, 322),
+    ] {
+        let graph = decoder.graph();
+        let weights = weights(&graph, 20, &[Q4_1]);
+        let cycles = check(&graph, &weights, &spec, &[320, 640, 960], &tokens(positions, 50));
+        println!("{cycles:?} cycles, {:?}", start.elapsed());
+        assert!(cycles.is_sorted_by(|shorter, longer| shorter < longer), "{cycles:?}");
+    }
+}
+
+/// More sums at a time than planes have rows of accumulators: rows are used again.
+#[test]
+fn rows_of_accumulators_are_used_again() {
+    let mut spec = MachineSpec::preset("lockstep1").unwrap();
+    spec.mxm.accumulator_rows = 16;
+    let graph = Decoder::llama(64, 8, 2, 64).graph();
+    let weights = weights(&graph, 21, &[Q4_1]);
+    check(&graph, &weights, &spec, &[640], &tokens(5, 50));
+}
