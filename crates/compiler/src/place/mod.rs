@@ -152,11 +152,12 @@ impl Placed {
             None => None,
         };
         // Before the caches, which take what is left.
-        let statics = place.statics(network, tiles)?;
+        let rotaries = place.rotaries(network, tiles)?;
         let mut kinds = Vec::new();
         for ((kind, uses), matrices) in network.kinds.iter().zip(uses).zip(matrices) {
             kinds.push(place.kind(kind, &uses, matrices, tiles)?);
         }
+        let statics = place.statics(network, rotaries)?;
         let Placer { layout, contents, .. } = place;
         Ok(Self { layout, contents, statics, embedding, kinds, head, ports })
     }
@@ -336,12 +337,12 @@ impl Placer<'_> {
         Ok(PlacedKind { matrices, caches, constants })
     }
 
-    fn statics(&mut self, network: &Network<'_>, tiles: usize) -> Result<Statics, Error> {
+    fn statics(&mut self, network: &Network<'_>, rotaries: Vec<[Vec<Table>; 2]>) -> Result<Statics, Error> {
         let lanes = self.layout.lanes();
         let words = self.layout.near_words("iota", Hemisphere::East, Format::I16)?;
         self.contents.constant("iota", &words, 0, &(0..lanes as i32).collect::<Vec<_>>());
         let iota = Stored { words, format: Format::I16, ready: 0 };
-        let mut statics = Statics { codebooks: Vec::new(), masks: Vec::new(), iota, rotaries: Vec::new() };
+        let mut statics = Statics { codebooks: Vec::new(), masks: Vec::new(), iota, rotaries };
         for section in network.sections() {
             for format in section.formats.iter().flatten() {
                 if let Some(codes) = tiles::TileFormat::from(*format).codebook
@@ -360,12 +361,15 @@ impl Placer<'_> {
                 statics.masks.push((heads.clone(), masks, units));
             }
         }
-        if let Some((heads, ..)) = statics.masks.first() {
-            for (index, rotary) in network.rotaries.iter().enumerate() {
-                statics.rotaries.push(self.rotary(index, rotary, heads, tiles * lanes)?);
-            }
-        }
         Ok(statics)
+    }
+
+    /// Tables of all rotary embeddings. All layers' heads stand on the same lanes.
+    fn rotaries(&mut self, network: &Network<'_>, tiles: usize) -> Result<Vec<[Vec<Table>; 2]>, Error> {
+        let Some(heads) = network.sections().find_map(|section| section.heads.as_ref()) else { return Ok(Vec::new()) };
+        let positions = tiles * self.layout.lanes();
+        let one = |(index, rotary)| self.rotary(index, rotary, heads, positions);
+        network.rotaries.iter().enumerate().map(one).collect()
     }
 
     /// A copy of a codebook for each plane.
