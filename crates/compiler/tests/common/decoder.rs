@@ -16,6 +16,7 @@ pub enum Gate {
 
 /// Sizes and features of a decoder.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // features that a family has or not
 pub struct Decoder {
     pub hidden: usize,
     pub feed_forward: usize,
