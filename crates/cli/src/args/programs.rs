@@ -7,7 +7,7 @@ const COMPILE_EXAMPLES: &str = "\
 Examples:
   lockstep compile --system lockstep1:1 --context 256 -o smollm2.lks
   lockstep compile -m ./model.gguf --system my.toml -o model.lks --json | jq .phases
-  lockstep run --on lockstep1:1 \"Hello\"        compiles, keeps the program in the cache, and answers with it";
+  lockstep run --on lockstep1:1 \"Hello\"        compiles once, and answers with the program";
 
 /// What to compile, and for which machine.
 #[derive(Debug, Args)]
