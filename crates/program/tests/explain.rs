@@ -162,3 +162,22 @@ fn edges_about_nothing_are_left_out() {
     let error = explain(&program).unwrap_err().to_string();
     assert!(error.contains("block") && error.contains("opcode") && !error.contains('\n'), "{error}");
 }
+
+/// A slice reads one value and writes another in one instruction: the read does not wait for what is written.
+#[test]
+fn two_slots_of_one_instruction_do_not_wait_for_each_other() {
+    let lines = "
+        0 mem.w0 mem bank0=read:0+b0:e0
+        0 mem.w1 mem bank0=read:0+b0:e1
+        6 alu.0 alu op=iadd a=e0:i8 b=e1:i8 to=both0:i8
+        10 mem.e0 mem bank0=write:0+b0:e0
+        10 mem.w0 mem bank0=read:0+b0:e0 bank1=write:0+b0:w0
+        16 alu.0 alu op=identity a=e0:i8 to=e0:i8
+        20 mem.e0 mem bank0=write:1+b0:e0
+    ";
+    let program = with_bindings(&spec(), lines).finish().unwrap();
+    let explanation = explain(&program).unwrap();
+    let figures = explanation.blocks[0].figures;
+    assert_eq!((figures.cycles, cycles(&figures, Bound::Latency)), (21, 11));
+    assert_eq!(figures.chain.iter().sum::<u64>(), 21);
+}

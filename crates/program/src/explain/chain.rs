@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use lockstep_machine::access::duration;
 use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::operand::Slot;
 use lockstep_machine::spec::MachineSpec;
 
 use super::dependence::Dependences;
@@ -40,15 +42,18 @@ pub(super) struct Walked {
     pub(super) spent: [u64; Spent::ALL.len()],
 }
 
-/// Why an issue is no earlier.
+/// A slot of an issue: memory instructions have two, each with an operand and a result of its own.
+type Node = (usize, usize);
+
+/// Why a slot is no earlier.
 #[derive(Clone, Copy, Debug)]
 struct Cause {
-    producer: u32,
+    producer: Node,
     gap: u32,
     travel: u32,
 }
 
-/// Earliest cycles of an issue and what the chain follows from it.
+/// Earliest cycles of a slot and what the chain follows from it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Earliest {
     /// By operands alone.
@@ -58,19 +63,30 @@ struct Earliest {
     cause: Option<Cause>,
 }
 
+impl Earliest {
+    /// The slot that holds up its issue: of equal ones the first.
+    fn later(slots: &[Self; 2]) -> usize {
+        usize::from(slots[1].ordered > slots[0].ordered)
+    }
+}
+
 pub(super) fn walk(block: &Block, issues: &Issues, dependences: &Dependences, spec: &MachineSpec) -> Walked {
     let earliest = earliest(issues, dependences);
     let mut spent = [0; Spent::ALL.len()];
     let mut latency = 0;
     // The issue with the last effect; of equal ones the one that could least have been earlier.
     let mut last = None;
-    for (index, early) in earliest.iter().enumerate() {
+    for (index, slots) in earliest.iter().enumerate() {
         let issue = issues.get(index);
         let takes = u64::from(duration(&issue.what, issue.id.queue, spec));
-        latency = latency.max(early.free + takes);
-        let key = (issue.cycle + takes, early.ordered);
+        let slot = Earliest::later(slots);
+        // Of two slots the read takes longer: only the sooner one is sure to be as long as the instruction.
+        let [sooner, later] = [slots[0].free.min(slots[1].free), slots[0].free.max(slots[1].free)];
+        let two = matches!(issue.what.inst, Inst::Mem { bank0, bank1 } if bank0 != Slot::Idle && bank1 != Slot::Idle);
+        latency = latency.max(if two { (sooner + takes).max(later + 1) } else { later + takes });
+        let key = (issue.cycle + takes, slots[slot].ordered);
         if last.is_none_or(|(best, _)| key > best) {
-            last = Some((key, index));
+            last = Some((key, (index, slot)));
         }
     }
     let Some(((end, _), mut at)) = last else {
@@ -78,55 +94,58 @@ pub(super) fn walk(block: &Block, issues: &Issues, dependences: &Dependences, sp
         return Walked { latency, steps: Vec::new(), spent };
     };
     let kind = |index: usize| Spent::on(issues.inst(index), issues.id(index).queue);
-    spent[kind(at) as usize] += end - issues.cycle(at);
+    spent[kind(at.0) as usize] += end - issues.cycle(at.0);
     spent[Spent::Waiting as usize] += block.cycles.saturating_sub(end);
     let mut steps = Vec::new();
     loop {
-        let cycle = issues.cycle(at);
-        let cause = earliest[at].cause;
-        let between = cycle - cause.map_or(0, |cause| issues.cycle(cause.producer as usize));
+        let cycle = issues.cycle(at.0);
+        let cause = earliest[at.0][at.1].cause;
+        let between = cycle - cause.map_or(0, |cause| issues.cycle(cause.producer.0));
         let gap = cause.map_or(0, |cause| u64::from(cause.gap).min(between));
-        let step = Step { issue: at as u32, cycle, spent: kind(at), waiting: between - gap };
+        let step = Step { issue: at.0 as u32, cycle, spent: kind(at.0), waiting: between - gap };
         steps.push(step);
         spent[Spent::Waiting as usize] += step.waiting;
         let Some(cause) = cause else { break };
         let travel = u64::from(cause.travel).min(gap);
-        at = cause.producer as usize;
+        at = cause.producer;
         spent[Spent::Travel as usize] += travel;
-        spent[kind(at) as usize] += gap - travel;
+        spent[kind(at.0) as usize] += gap - travel;
     }
     steps.reverse();
     Walked { latency, steps, spent }
 }
 
 /// Longest paths. Producers stand before their readers, so that one pass is enough.
-fn earliest(issues: &Issues, dependences: &Dependences) -> Vec<Earliest> {
-    let mut all: Vec<Earliest> = Vec::with_capacity(issues.len());
-    let mut predecessors: BTreeMap<Queue, u32> = BTreeMap::new();
+fn earliest(issues: &Issues, dependences: &Dependences) -> Vec<[Earliest; 2]> {
+    let mut all: Vec<[Earliest; 2]> = Vec::with_capacity(issues.len());
+    let mut predecessors: BTreeMap<Queue, usize> = BTreeMap::new();
     for index in 0..issues.len() {
-        let mut early = Earliest::default();
+        let mut slots = [Earliest::default(); 2];
         // Of equal causes the later producer: less of the chain is waiting.
-        let mut best = (0, 0);
+        let mut best = [(0, 0); 2];
         for dependence in dependences.of(index) {
-            let producer = &all[dependence.producer as usize];
-            early.free = early.free.max(producer.free + u64::from(dependence.gap));
-            let ordered = producer.ordered + u64::from(dependence.gap);
-            let key = (ordered, issues.cycle(dependence.producer as usize) + u64::from(dependence.gap));
-            if early.cause.is_none() || key > best {
-                best = key;
-                let (producer, gap, travel) = (dependence.producer, dependence.gap, dependence.travel);
-                early.cause = Some(Cause { producer, gap, travel });
+            let producer = (dependence.producer as usize, usize::from(dependence.producer_slot));
+            let (early, gap) = (all[producer.0][producer.1], u64::from(dependence.gap));
+            let slot = usize::from(dependence.slot);
+            let reader = &mut slots[slot];
+            let key = (early.ordered + gap, issues.cycle(producer.0) + gap);
+            if reader.cause.is_none() || key > best[slot] {
+                best[slot] = key;
+                reader.cause = Some(Cause { producer, gap: dependence.gap, travel: dependence.travel });
             }
-            early.ordered = early.ordered.max(ordered);
+            reader.free = reader.free.max(early.free + gap);
+            reader.ordered = reader.ordered.max(early.ordered + gap);
         }
-        if let Some(producer) = predecessors.insert(issues.id(index).queue, index as u32) {
-            let ordered = all[producer as usize].ordered + 1;
-            if ordered > early.ordered {
-                early.ordered = ordered;
-                early.cause = Some(Cause { producer, gap: 1, travel: 0 });
+        if let Some(before) = predecessors.insert(issues.id(index).queue, index) {
+            let producer = (before, Earliest::later(&all[before]));
+            let ordered = all[before][producer.1].ordered + 1;
+            for slot in &mut slots {
+                if ordered > slot.ordered {
+                    (slot.ordered, slot.cause) = (ordered, Some(Cause { producer, gap: 1, travel: 0 }));
+                }
             }
         }
-        all.push(early);
+        all.push(slots);
     }
     all
 }

@@ -24,6 +24,10 @@ pub struct Dependence {
     pub gap: u32,
     /// How many of these the value moves along stream registers.
     pub travel: u32,
+    /// Which slot of the reader waits: the two of a memory instruction have nothing to do with each other; else 0.
+    pub slot: u8,
+    /// Which slot of the producer it waits for.
+    pub producer_slot: u8,
 }
 
 /// All dependences of a block, by reader.
@@ -50,6 +54,12 @@ impl Dependences {
             }
             let timing = read(issues, reader, edge.operand, spec).zip(write(issues, producer, result, spec));
             let Some((gap, travel)) = timing.and_then(|(read, write)| distance(&write, &read)) else { continue };
+            // Each slot in use has one operand and one result, in order.
+            let slot = |issue: u32, number: u8| match issues.inst(issue as usize) {
+                Inst::Mem { .. } => number.min(1),
+                _ => 0,
+            };
+            let (slot, producer_slot) = (slot(reader, edge.operand), slot(producer, result));
             for past in 0..edge.count {
                 let moved = edge.origin.moved(i64::from(past) * i64::from(edge.step));
                 let reader = edge.reader.issue.checked_add(past).map(|issue| IssueId { issue, ..edge.reader });
@@ -58,7 +68,7 @@ impl Dependences {
                     break;
                 };
                 if let Some(producer) = names.find(id).filter(|producer| *producer < reader) {
-                    found.push((reader, Dependence { producer, gap, travel }));
+                    found.push((reader, Dependence { producer, gap, travel, slot, producer_slot }));
                 }
             }
         }
@@ -95,7 +105,9 @@ fn installs(issues: &Issues, found: &mut Vec<(u32, Dependence)>) {
             Inst::Load { .. } | Inst::Scale { .. } => loads.entry(queue).or_default().push(index as u32),
             Inst::Install { .. } => {
                 let waits = loads.remove(&queue).unwrap_or_default().into_iter();
-                found.extend(waits.map(|producer| (index as u32, Dependence { producer, gap: 1, travel: 0 })));
+                found.extend(waits.map(|producer| {
+                    (index as u32, Dependence { producer, gap: 1, travel: 0, slot: 0, producer_slot: 0 })
+                }));
             }
             _ => {}
         }
