@@ -83,7 +83,9 @@ fn check_machine(spec: &MachineSpec) -> Result<(), Error> {
         (spec.mxm.load_column, "load by column"),
         (spec.mxm.planes_per_hemisphere >= 2, "pairs of matrix planes"),
         (spec.mem.slices_per_hemisphere >= 40, "40 memory slices in each hemisphere"),
-        (spec.lanes().is_multiple_of(2 * GROUP as u32), "even number of groups of 32 lanes"),
+        (spec.lanes().is_multiple_of(GROUP as u32), "whole number of groups of 32 lanes"),
+        (spec.streams >= 16, "16 streams in each direction"),
+        (spec.vxm.alus >= 2, "2 ALUs"),
     ];
     match needs.iter().find(|(there, _)| !there) {
         Some((_, what)) => Err(Error::Machine { machine: spec.name.clone(), what }),

@@ -6,10 +6,13 @@ mod common;
 
 use std::time::Instant;
 
-use common::chip::check;
+use std::sync::atomic::Ordering;
+
+use common::chip::{CHECKED, check, program};
 use common::decoder::{Decoder, weights};
 use common::random::{IQ4, Q4_0, Q4_1, Random};
 use lockstep_arith::matrix::Format;
+use lockstep_compiler::{Options, compile};
 use lockstep_machine::spec::MachineSpec;
 
 /// A model to compile.
@@ -46,6 +49,7 @@ fn cases() -> Vec<Case> {
             Decoder { tied: false, vocabulary: 400, ..Decoder::gemma3(100, 2, 1, 32, 2) },
             &[Q4_0, Q4_1],
         ),
+        case("a large vocabulary", Decoder { vocabulary: 20_000, ..Decoder::llama(576, 2, 1, 64) }, &[Q4_1]),
         case("partial rotation", Decoder { rotary_size: 32, ..Decoder::qwen2(64, 2, 1, 64) }, &[Q4_1]),
         case("no rotation", Decoder { rotary_size: 0, ..Decoder::llama(64, 2, 2, 64) }, &[Q4_1]),
     ]
@@ -59,7 +63,10 @@ fn every_case_has_the_contract_s_bits() {
         let graph = decoder.graph();
         let weights = weights(&graph, seed as u64, &formats);
         println!("{name}");
-        let cycles = check(&graph, &weights, &spec, &[1], &[3, 49, 0, 31, 7]);
+        // Rows of the embedding's both sides, the outermost ones among them.
+        let last = decoder.vocabulary as u32 - 1;
+        let tokens = [3, last, 0, last / 2, last - 5, last / 5 * 3, last / 5 * 3 + 1, last / 5 * 3 + 3];
+        let cycles = check(&graph, &weights, &spec, &[1], &tokens);
         println!("    {} cycles, {:?}", cycles[0], start.elapsed());
     }
 }
@@ -97,4 +104,66 @@ fn rows_of_accumulators_are_used_again() {
     let graph = Decoder::llama(64, 8, 2, 64).graph();
     let weights = weights(&graph, 21, &[Q4_1]);
     check(&graph, &weights, &spec, &[640], &tokens(5, 50));
+}
+
+/// A machine that differs from the default one.
+fn machine(change: impl Fn(&mut MachineSpec)) -> MachineSpec {
+    let mut spec = MachineSpec::preset("lockstep1").unwrap();
+    change(&mut spec);
+    spec
+}
+
+#[test]
+fn other_machines_give_the_same_bits_in_other_cycles() {
+    let machines = [
+        ("the default", machine(|_| ())),
+        ("slow vectors", machine(|s| (s.vxm.delay, s.vxm.divide_delay, s.vxm.exp32_delay) = (5, 17, 21))),
+        ("slow memory", machine(|s| (s.mem.read_delay, s.mem.write_delay, s.mem.gather_delay) = (9, 4, 11))),
+        ("few units", machine(|s| (s.vxm.alus, s.vxm.reduce_units, s.mxm.load_streams) = (2, 1, 8))),
+        ("16 streams", machine(|s| (s.streams, s.mxm.load_streams) = (16, 8))),
+        ("half the links", machine(|s| (s.c2c.links, s.vxm.reduce_units) = (s.c2c.links / 2, 2))),
+        ("a slice for each register", machine(|s| s.mem.slices_per_register = 1)),
+        ("10 superlanes", machine(|s| s.superlanes = 10)),
+        ("16 superlanes", machine(|s| s.superlanes = 16)),
+    ];
+    let graph = Decoder::qwen3(96, 4, 2, 64).graph();
+    let weights = weights(&graph, 30, &[Q4_1, Format::Lb8]);
+    let mut all = Vec::new();
+    for (name, spec) in machines {
+        println!("{name}");
+        let cycles = check(&graph, &weights, &spec, &[1], &tokens(4, 50))[0];
+        println!("    {cycles} cycles");
+        all.push(cycles);
+    }
+    // Links have nothing to do on one chip.
+    let differ = all[1..].iter().filter(|cycles| **cycles != all[0]).count();
+    assert!(differ >= all.len() - 2, "{all:?}");
+}
+
+#[test]
+fn what_a_machine_lacks_is_named() {
+    let graph = Decoder::llama(64, 4, 2, 32).graph();
+    let weights = weights(&graph, 31, &[Q4_1]);
+    let options = Options { name: "model".into(), contexts: vec![1], ..Options::default() };
+    for (spec, lacks) in [
+        (machine(|s| s.streams = 8), "16 streams"),
+        (machine(|s| s.vxm.alus = 1), "2 ALUs"),
+        (machine(|s| s.mxm.block = false), "block matrix mode"),
+        (machine(|s| s.vxm.reduce_units = 0), "lane reducers"),
+    ] {
+        let error = compile(&graph, &weights, &spec, &options).unwrap_err().to_string();
+        assert!(error.contains(lacks), "{error}");
+    }
+    let odd = Decoder { rotary_size: 0, ..Decoder::llama(64, 4, 2, 48) }.graph();
+    let error = compile(&odd, &self::weights(&odd, 1, &[Q4_1]), &machine(|_| ()), &options).unwrap_err().to_string();
+    assert_eq!(error, "head size: 48, expected a multiple of 32 up to 320");
+}
+
+#[test]
+fn the_same_input_gives_the_same_program() {
+    let graph = Decoder::gemma3(100, 2, 1, 32, 2).graph();
+    let weights = weights(&graph, 32, &[Q4_0]);
+    let one = || program(&graph, &weights, &machine(|_| ()), &[320, 640]);
+    assert!(one() == one());
+    println!("{} programs were checked so far", CHECKED.load(Ordering::Relaxed));
 }
