@@ -85,6 +85,9 @@ impl Attention<'_> {
                 *visible = c.and(*visible, inside)?;
             }
         }
+        for visible in &visible {
+            c.keep_as(*visible, Format::I8);
+        }
         Ok(visible)
     }
 

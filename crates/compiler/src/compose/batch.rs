@@ -32,6 +32,9 @@ const SIDES: [Hemisphere; 2] = [Hemisphere::West, Hemisphere::East];
 /// Intervals above this are given up.
 const INTERVAL_MAX: u64 = 2000;
 
+/// How many identities may keep an output: what is tried for each interval.
+const KEPT: [usize; 5] = [5, 3, 8, 2, 12];
+
 /// Copies of a value in memory, one a token each.
 type Copies = Vec<Stored>;
 
@@ -64,13 +67,18 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
         let mut once = composer(None);
         body(&mut once)?;
         let mut interval = once.taken.least_interval().max(1);
+        eprintln!("least {interval}");
         loop {
-            let mut c = composer(Some(interval));
-            match body(&mut c) {
-                Ok(()) => return Ok(c),
-                Err(Error::NoSlot { .. }) if interval < INTERVAL_MAX => interval += (interval / 16).max(1),
-                Err(error) => return Err(error),
+            for identities in KEPT {
+                let mut c = composer(Some(interval));
+                c.identities = identities;
+                match body(&mut c) {
+                    Ok(()) => return Ok(c),
+                    Err(Error::NoSlot { .. }) if interval < INTERVAL_MAX => {}
+                    Err(error) => return Err(error),
+                }
             }
+            interval += (interval / 24).max(1);
         }
     }
 

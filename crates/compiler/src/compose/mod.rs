@@ -38,6 +38,9 @@ use timeline::Timeline;
 /// Cycles tried for one step.
 pub(crate) const HORIZON: u64 = 20_000;
 
+/// Identities in a row that keep an output until it is used.
+pub(crate) const IDENTITIES: usize = 5;
+
 /// Copies made at most to keep the operands of one step apart.
 pub(crate) const COPIES: usize = 6;
 
@@ -125,6 +128,8 @@ pub(crate) struct Composer<'a, 'l> {
     codebooks: &'l [([i8; 16], Vec<Run>)],
     /// Cycles from one turn of a loop to the next.
     interval: Option<u64>,
+    /// Identities in a row that may keep an output until it is used.
+    pub(crate) identities: usize,
     pub(crate) taken: Reservations<'a>,
     pub(crate) planes: Vec<Plane>,
     name: String,
@@ -150,6 +155,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             layout,
             codebooks,
             interval,
+            identities: IDENTITIES,
             taken,
             planes,
             name,
@@ -359,7 +365,7 @@ impl<'a, 'l> Composer<'a, 'l> {
         if let Some(source) = self.output_source(value, cycle) {
             return Some(source);
         }
-        if let Some(source) = self.identity_source(value, cycle) {
+        if let Some(source) = self.identity_source(value, cycle, self.identities) {
             return Some(source);
         }
         if let Some((plane, row, ready)) = self.nodes[value.0].row {
@@ -387,10 +393,15 @@ impl<'a, 'l> Composer<'a, 'l> {
         }
     }
 
-    /// Keeps an output for one more delay.
-    fn identity_source(&mut self, value: Value, cycle: u64) -> Option<Source> {
+    /// Keeps an output for some more delays.
+    fn identity_source(&mut self, value: Value, cycle: u64, most: usize) -> Option<Source> {
         let before = cycle.checked_sub(AluOp::Identity.delay(self.spec).into())?;
-        self.output_source(value, before)?;
+        if self.output_source(value, before).is_none() {
+            if most == 1 {
+                return None;
+            }
+            self.identity_source(value, before, most - 1)?;
+        }
         let producer = self.try_alu(AluOp::Identity, &[value.into()], before)?;
         self.add_producer(value, producer);
         self.output_source(value, cycle)
