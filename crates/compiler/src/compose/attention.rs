@@ -168,8 +168,11 @@ impl Attention<'_> {
         unit: Value,
         key_exponents: Value,
     ) -> Result<Value, Error> {
-        let unit = c.iadd(unit, key_exponents)?;
-        let factor = c.ldexp(self.scale, unit)?;
+        let scale = self.scale;
+        let factor = c.beside(dot, 6, |c| {
+            let unit = c.iadd(unit, key_exponents)?;
+            c.ldexp(scale, unit)
+        })?;
         let score = c.multiply(dot, factor)?;
         match self.soft_cap {
             Some(cap) => c.soft_cap(score, cap),

@@ -121,7 +121,7 @@ pub(crate) struct Batch<'s, 'b> {
 /// A matrix's tile of outputs, and what becomes of it.
 struct Job<'b> {
     outputs: &'b Outputs,
-    node: usize,
+    weight: usize,
     exponents: &'b Stored,
     bias: Option<&'b Stored>,
     to: Stored,
@@ -345,13 +345,18 @@ impl<'s, 'b> Batch<'s, 'b> {
                 let to = self.array(SIDES[tile % 2], Format::F32)?;
                 arrays.push(vec![to.clone()]);
                 let bias = bias.map(|bias| &code.constants.weights[bias.0 as usize][tile]);
-                jobs.push(Job { outputs, node, exponents, bias, to });
+                jobs.push(Job { outputs, weight, exponents, bias, to });
             }
             results.push((node, arrays));
         }
         let mut rest = jobs.as_slice();
         while !rest.is_empty() {
-            let new = |at: &usize| rest[..*at].iter().all(|job| job.outputs.plane != rest[*at].outputs.plane);
+            let kind = |job: &Job<'b>| code.section.formats[job.weight];
+            let new = |at: &usize| {
+                let job = &rest[*at];
+                let free = rest[..*at].iter().all(|before| before.outputs.plane != job.outputs.plane);
+                free && kind(job) == kind(&rest[0])
+            };
             let count = (0..rest.len()).take_while(new).count();
             let (round, after) = rest.split_at(count);
             self.round(input, round)?;
@@ -369,8 +374,7 @@ impl<'s, 'b> Batch<'s, 'b> {
             return Err(Error::shape("value", "not quantised", "a quantised value"));
         };
         let format = |job: &Job<'b>| {
-            let Op::MatMul { weight, .. } = self.code.section.nodes[job.node].op else { return None };
-            self.code.matrices[weight.0 as usize].as_ref().map(|matrix| (matrix.format, matrix.inputs))
+            self.code.matrices[job.weight].as_ref().map(|matrix| (matrix.format, matrix.inputs))
         };
         let mut timeline = Timeline::new(self.name, self.spec);
         let loads = jobs.iter().map(|job| job.outputs.tiles.len()).max().unwrap_or_default();
@@ -387,24 +391,33 @@ impl<'s, 'b> Batch<'s, 'b> {
             timeline.straight(c);
             let c = self.schedule(|c| {
                 let exponent = c.copied(&x.exponent);
-                for job in jobs {
-                    let Some((format, inputs)) = format(job) else { continue };
-                    let (plane, per_load) = (job.outputs.plane, format.inputs_per_load());
-                    let side = usize::from(c.plane_hemisphere(plane) == SIDES[1]);
-                    let row = c.new_row(plane)?;
-                    let mut ready = 0;
+                let here: Vec<&Job<'b>> = jobs.iter().filter(|job| load < job.outputs.tiles.len()).collect();
+                let mut ready = [0; SIDES.len()];
+                for job in &here {
+                    // The first row of each plane.
+                    c.new_row(job.outputs.plane)?;
+                }
+                for (side, ready) in ready.iter_mut().enumerate() {
+                    let of_side = here.iter().filter(|job| c.plane_hemisphere(job.outputs.plane) == SIDES[side]);
+                    let planes: Vec<u8> = of_side.map(|job| job.outputs.plane).collect();
+                    let Some((format, inputs)) = here.first().and_then(|job| format(job)) else { continue };
+                    if planes.is_empty() {
+                        continue;
+                    }
+                    let per_load = format.inputs_per_load();
                     for at in load * per_load..((load + 1) * per_load).min(inputs) {
                         let half = if at % per_load == 0 { Half::Low } else { Half::High };
                         let (vector, scale) = (&x.codes[at][side], Some(&x.scales[at][side]));
-                        let what = Activation { kind: format.kind, half, row, first: at == 0, ready, vector, scale };
-                        ready = c.activate(plane, &what)?;
+                        let what =
+                            Activation { kind: format.kind, half, row: 0, first: at == 0, ready: *ready, vector, scale };
+                        *ready = c.activate_all(&planes, &what)?;
                     }
-                    if load + 1 < job.outputs.tiles.len() {
-                        continue;
-                    }
-                    let sum = c.accumulated(plane, row, ready);
+                }
+                for job in here.into_iter().filter(|job| load + 1 == job.outputs.tiles.len()) {
+                    let side = usize::from(c.plane_hemisphere(job.outputs.plane) == SIDES[1]);
+                    let sum = c.accumulated(job.outputs.plane, 0, ready[side]);
                     let exponents = c.stored(job.exponents.clone());
-                    let moved = c.iadd(exponents, exponent)?;
+                    let moved = c.beside(sum, 3, |c| c.iadd(exponents, exponent))?;
                     let mut product = c.ldexp(sum, moved)?;
                     if let Some(bias) = job.bias {
                         let bias = c.stored(bias.clone());

@@ -158,25 +158,34 @@ impl Composer<'_, '_> {
 
     /// Multiplies a vector by the array; gives the first cycle in which its row can be drained.
     pub(crate) fn activate(&mut self, plane: u8, what: &Activation<'_>) -> Result<u64, Error> {
-        let state = &self.planes[usize::from(plane)];
-        let installed = state.installed;
+        self.activate_all(&[plane], what)
+    }
+
+    /// The same for several planes of a hemisphere, which take the vector from one stream.
+    pub(crate) fn activate_all(&mut self, planes: &[u8], what: &Activation<'_>) -> Result<u64, Error> {
+        let installed = planes.iter().map(|plane| self.planes[usize::from(*plane)].installed).max().unwrap_or_default();
         let before = (what.ready + 2).saturating_sub(self.spec.mxm.result_delay.into());
-        let from = installed.max(if what.first { state.rows[usize::from(what.row)].from } else { before });
+        let cleared = planes.iter().map(|plane| self.planes[usize::from(*plane)].rows[usize::from(what.row)].from).max();
+        let from = installed.max(if what.first { cleared.unwrap_or_default() } else { before });
         let cycle =
-            self.first(&format!("activation of plane {plane}"), from, |c, cycle| c.try_activate(plane, what, cycle))?;
+            self.first(&format!("activation of planes {planes:?}"), from, |c, cycle| c.try_activate(planes, what, cycle))?;
         let last = cycle + u64::from(what.kind.activation_cycles()) - 1;
-        let state = &mut self.planes[usize::from(plane)];
-        state.array_used = state.array_used.max(last);
+        for plane in planes {
+            let state = &mut self.planes[usize::from(*plane)];
+            state.array_used = state.array_used.max(last);
+        }
         Ok(last + u64::from(self.spec.mxm.result_delay) - 1)
     }
 
-    fn try_activate(&mut self, plane: u8, what: &Activation<'_>, cycle: u64) -> Option<u64> {
-        let queue = Queue::Activate(plane);
-        let target = self.spec.position(queue);
-        for at in cycle..cycle + u64::from(what.kind.activation_cycles()) {
-            let both = what.kind.takes_pair();
-            if !self.taken.port(plane, at) || (both && !self.taken.port(plane + 1, at)) {
-                return None;
+    fn try_activate(&mut self, planes: &[u8], what: &Activation<'_>, cycle: u64) -> Option<u64> {
+        // All planes of a hemisphere have one register.
+        let target = self.spec.position(Queue::Activate(*planes.first()?));
+        for plane in planes {
+            for at in cycle..cycle + u64::from(what.kind.activation_cycles()) {
+                let both = what.kind.takes_pair();
+                if !self.taken.port(*plane, at) || (both && !self.taken.port(plane + 1, at)) {
+                    return None;
+                }
             }
         }
         let from = self.read(what.vector, target, cycle)?;
@@ -186,7 +195,8 @@ impl Composer<'_, '_> {
         };
         let row = Uint::new(what.row.into())?;
         let Activation { kind, half, first, .. } = *what;
-        self.taken.issue(queue, cycle, Inst::Activate { kind, half, row, first, from, scale }).then_some(cycle)
+        let inst = Inst::Activate { kind, half, row, first, from, scale };
+        planes.iter().all(|plane| self.taken.issue(Queue::Activate(*plane), cycle, inst)).then_some(cycle)
     }
 
     /// The product of a matrix and a quantised vector, in f32, tile by tile; `exponents` are those of its rows.
@@ -212,7 +222,7 @@ impl Composer<'_, '_> {
             }
             let sum = self.accumulated(plane, row, ready);
             let exponents = self.stored(exponents.clone());
-            let exponent = self.iadd(exponents, x.exponent)?;
+            let exponent = self.beside(sum, 3, |c| c.iadd(exponents, x.exponent))?;
             results.push(self.ldexp(sum, exponent)?);
             self.release(sum);
         }

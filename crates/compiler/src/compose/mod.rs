@@ -130,6 +130,8 @@ pub(crate) struct Composer<'a, 'l> {
     interval: Option<u64>,
     /// Identities in a row that may keep an output until it is used.
     pub(crate) identities: usize,
+    /// No operation is placed before.
+    not_before: u64,
     pub(crate) taken: Reservations<'a>,
     pub(crate) planes: Vec<Plane>,
     name: String,
@@ -156,6 +158,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             codebooks,
             interval,
             identities: IDENTITIES,
+            not_before: 0,
             taken,
             planes,
             name,
@@ -280,13 +283,28 @@ impl<'a, 'l> Composer<'a, 'l> {
         self.distance(self.spec.position(Queue::Drain(plane)))
     }
 
+    /// Computes what is wanted beside `value`, of which the longest chain takes `ahead` cycles, just before it comes:
+    /// what comes early would have to wait in memory.
+    pub(crate) fn beside<T>(
+        &mut self,
+        value: Value,
+        ahead: u64,
+        compute: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = self.not_before;
+        self.not_before = before.max(self.earliest(value).saturating_sub(ahead));
+        let computed = compute(self);
+        self.not_before = before;
+        computed
+    }
+
     /// Applies an operation in the first cycle that allows it.
     pub(crate) fn alu(&mut self, op: AluOp, operands: &[Operand]) -> Result<Value, Error> {
         let from = operands.iter().map(|operand| match operand {
             Operand::Value(value) => self.earliest(*value),
             Operand::Immediate(_) => 0,
         });
-        let from = from.max().unwrap_or_default();
+        let from = from.max().unwrap_or_default().max(self.not_before);
         self.separate(operands)?;
         let producer = self.first(&format!("alu {op}"), from, |c, cycle| c.try_alu(op, operands, cycle))?;
         let format = match op {
