@@ -9,7 +9,7 @@ use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, Word};
 
-use crate::compose::batch::{self, Batch, Loops};
+use crate::compose::batch::{self, Batch, Found, Loops};
 use crate::compose::cache::Place;
 use crate::compose::section::Code;
 use crate::compose::{Composer, Stored, Value};
@@ -51,9 +51,10 @@ pub(crate) fn emit(
     if let (Some(batch), Some(head)) = (&placed.ports.batch, &placed.head)
         && network.sections().all(batch::is_covered)
     {
+        let found: Vec<Found> = network.kinds.iter().map(|_| Found::default()).collect();
         let mut runs = vec![Run { block: blocks.len(), offsets: [0; BASES] }];
         blocks.push(schedule.embed_batch(batch)?);
-        runs.extend(schedule.layers(1, &mut blocks, |code, to| schedule.batch(batch, code, to))?);
+        runs.extend(schedule.layers(1, &mut blocks, |code, kind, _| schedule.batch(batch, code, &found[kind]))?);
         runs.push(Run { block: blocks.len(), offsets: [0; BASES] });
         let last: Vec<Vec<Word>> =
             batch.x.iter().map(|x| x.words.iter().map(|word| batch.last(*word)).collect()).collect();
@@ -62,7 +63,7 @@ pub(crate) fn emit(
     }
     for tiles in buckets {
         let mut runs: Vec<Run> = (0..embed).map(|block| Run { block, offsets: [0; BASES] }).collect();
-        runs.extend(schedule.layers(*tiles, &mut blocks, |code, is_last| {
+        runs.extend(schedule.layers(*tiles, &mut blocks, |code, _, is_last| {
             let ports = &placed.ports;
             let to = if is_last { &ports.outputs } else { &ports.x };
             Ok(vec![schedule.section("layer", code, &ports.x, to)?])
@@ -147,11 +148,19 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
     }
 
     /// A layer for a batch of tokens.
-    fn batch(&self, ports: &BatchPorts, code: &Code<'_>, _is_last: bool) -> Result<Vec<BlockBuilder<'s>>, Error> {
+    fn batch(&self, ports: &BatchPorts, code: &Code<'_>, found: &Found) -> Result<Vec<BlockBuilder<'s>>, Error> {
         let mut layout = self.placed.layout.clone();
         layout.set_turns(ports.tokens);
-        let batch =
-            Batch::new(self.spec, code, layout, &self.placed.statics.codebooks, ports.tokens, "layer", &ports.position);
+        let batch = Batch::new(
+            self.spec,
+            code,
+            layout,
+            &self.placed.statics.codebooks,
+            ports.tokens,
+            "layer",
+            &ports.position,
+            found,
+        );
         batch.run(&ports.x, &ports.x)
     }
 
@@ -193,7 +202,7 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
         &self,
         tiles: usize,
         blocks: &mut Vec<BlockBuilder<'s>>,
-        schedule: impl Fn(&Code<'_>, bool) -> Result<Vec<BlockBuilder<'s>>, Error>,
+        schedule: impl Fn(&Code<'_>, usize, bool) -> Result<Vec<BlockBuilder<'s>>, Error>,
     ) -> Result<Vec<Run>, Error> {
         let mut variants: BTreeMap<(usize, usize, usize, usize), Range<usize>> = BTreeMap::new();
         let mut runs = Vec::new();
@@ -221,7 +230,7 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
                         tiles,
                     };
                     let first = blocks.len();
-                    blocks.extend(schedule(&code, is_last)?);
+                    blocks.extend(schedule(&code, *kind, is_last)?);
                     first..blocks.len()
                 }
             };

@@ -5,6 +5,8 @@
 //! and multiply all tokens. Keys and values of all tokens are written to the cache before the first score is computed;
 //! what a token must not see is masked.
 
+use std::cell::{Cell, RefCell};
+
 use lockstep_arith::vector_block::{HEAD_BITS, key_bits};
 use lockstep_graph::Op;
 use lockstep_machine::geometry::Hemisphere;
@@ -33,7 +35,9 @@ const SIDES: [Hemisphere; 2] = [Hemisphere::West, Hemisphere::East];
 const INTERVAL_MAX: u64 = 2000;
 
 /// How many identities may keep an output: what is tried for each interval.
-const KEPT: [usize; 5] = [5, 3, 8, 2, 12];
+const KEPT: [usize; 3] = [5, 3, 8];
+/// From how many near slices the search for words begins.
+const TURNS: u32 = 5;
 
 /// Copies of a value in memory, one a token each.
 type Copies = Vec<Stored>;
@@ -56,26 +60,60 @@ pub(crate) struct Loops<'s, 'b, 'l> {
     pub(crate) name: &'l str,
 }
 
+/// Where loops of one kind were found to fit: others begin the search there.
+pub(crate) type Found = RefCell<Vec<Option<Try>>>;
+
+/// One way to schedule a loop's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Try {
+    interval: u64,
+    /// Identities that may keep an output.
+    identities: usize,
+    /// Where near words are sought first.
+    turn: u32,
+}
+
 impl<'s, 'b> Loops<'s, 'b, '_> {
     /// Schedules a loop with the shortest interval that is found.
-    fn schedule(&self, body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>) -> Result<Composer<'s, 'b>, Error> {
+    fn schedule(
+        &self,
+        found: &mut Option<Try>,
+        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
+    ) -> Result<Composer<'s, 'b>, Error> {
         let composer = |interval| {
             let mut c = Composer::new(self.name, self.spec, self.layout, self.codebooks, interval);
             c.layout.set_turns(self.turns);
             c
         };
-        let mut once = composer(None);
-        body(&mut once)?;
-        let mut interval = once.taken.least_interval().max(1);
-        eprintln!("least {interval}");
+        let attempt = |what: Try| {
+            let mut c = composer(Some(what.interval));
+            c.identities = what.identities;
+            c.layout.turn_by(what.turn);
+            match body(&mut c) {
+                Ok(()) => Ok(Some(c)),
+                Err(Error::NoSlot { .. }) if what.interval < INTERVAL_MAX => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let mut interval = match *found {
+            Some(what) => match attempt(what)? {
+                Some(c) => return Ok(c),
+                None => what.interval,
+            },
+            None => {
+                let mut once = composer(None);
+                body(&mut once)?;
+                once.taken.least_interval().max(1)
+            }
+        };
         loop {
-            for identities in KEPT {
-                let mut c = composer(Some(interval));
-                c.identities = identities;
-                match body(&mut c) {
-                    Ok(()) => return Ok(c),
-                    Err(Error::NoSlot { .. }) if interval < INTERVAL_MAX => {}
-                    Err(error) => return Err(error),
+            for turn in 0..TURNS {
+                for identities in KEPT {
+                    let what = Try { interval, identities, turn };
+                    if let Some(c) = attempt(what)? {
+                        *found = Some(what);
+                        return Ok(c);
+                    }
                 }
             }
             interval += (interval / 24).max(1);
@@ -87,7 +125,7 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
         &self,
         body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
     ) -> Result<BlockBuilder<'s>, Error> {
-        let c = self.schedule(body)?;
+        let c = self.schedule(&mut None, body)?;
         let mut timeline = Timeline::new(self.name, self.spec);
         timeline.looped(c, self.turns);
         timeline.finish()
@@ -110,6 +148,9 @@ pub(crate) struct Batch<'s, 'b> {
     pub(crate) name: &'b str,
     /// Each token's position.
     pub(crate) position: &'b Stored,
+    /// Where the loops of an equal section fit, and how many loops there are so far.
+    found: &'b Found,
+    loops: Cell<usize>,
     blocks: Vec<BlockBuilder<'s>>,
     /// For each node the tiles of its value, where it is in memory.
     values: Vec<Option<Vec<Copies>>>,
@@ -136,6 +177,7 @@ impl<'s, 'b> Batch<'s, 'b> {
         turns: u32,
         name: &'b str,
         position: &'b Stored,
+        found: &'b Found,
     ) -> Self {
         let nodes = code.section.nodes.len();
         let (values, quantized) = (vec![None; nodes], vec![None; nodes]);
@@ -147,6 +189,8 @@ impl<'s, 'b> Batch<'s, 'b> {
             turns,
             name,
             position,
+            found,
+            loops: Cell::new(0),
             blocks: Vec::new(),
             values,
             quantized,
@@ -189,7 +233,15 @@ impl<'s, 'b> Batch<'s, 'b> {
     /// Schedules a loop with the shortest interval that is found.
     fn schedule(&self, body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>) -> Result<Composer<'s, 'b>, Error> {
         let Self { spec, codebooks, turns, name, .. } = *self;
-        Loops { spec, layout: &self.layout, codebooks, turns, name }.schedule(body)
+        let index = self.loops.get();
+        self.loops.set(index + 1);
+        let mut found = self.found.borrow().get(index).copied().flatten();
+        let c = Loops { spec, layout: &self.layout, codebooks, turns, name }.schedule(&mut found, body)?;
+        let mut all = self.found.borrow_mut();
+        let count = all.len().max(index + 1);
+        all.resize(count, None);
+        all[index] = found;
+        Ok(c)
     }
 
     fn straight(&self) -> Composer<'s, 'b> {
@@ -373,9 +425,8 @@ impl<'s, 'b> Batch<'s, 'b> {
         let Some(x) = self.quantized[input].clone() else {
             return Err(Error::shape("value", "not quantised", "a quantised value"));
         };
-        let format = |job: &Job<'b>| {
-            self.code.matrices[job.weight].as_ref().map(|matrix| (matrix.format, matrix.inputs))
-        };
+        let format =
+            |job: &Job<'b>| self.code.matrices[job.weight].as_ref().map(|matrix| (matrix.format, matrix.inputs));
         let mut timeline = Timeline::new(self.name, self.spec);
         let loads = jobs.iter().map(|job| job.outputs.tiles.len()).max().unwrap_or_default();
         for load in 0..loads {
@@ -408,8 +459,15 @@ impl<'s, 'b> Batch<'s, 'b> {
                     for at in load * per_load..((load + 1) * per_load).min(inputs) {
                         let half = if at % per_load == 0 { Half::Low } else { Half::High };
                         let (vector, scale) = (&x.codes[at][side], Some(&x.scales[at][side]));
-                        let what =
-                            Activation { kind: format.kind, half, row: 0, first: at == 0, ready: *ready, vector, scale };
+                        let what = Activation {
+                            kind: format.kind,
+                            half,
+                            row: 0,
+                            first: at == 0,
+                            ready: *ready,
+                            vector,
+                            scale,
+                        };
                         *ready = c.activate_all(&planes, &what)?;
                     }
                 }

@@ -221,6 +221,11 @@ impl Layout {
         grown.filter(|(_, words)| *words > 0).collect()
     }
 
+    /// Begins the search for near words elsewhere.
+    pub(crate) fn turn_by(&mut self, turn: u32) {
+        self.turn = self.turn.wrapping_add(turn);
+    }
+
     /// Near slices of the next value, first those whose turn it is.
     pub(crate) fn near_slices(&mut self) -> Vec<u8> {
         // A step that has no factor in common with the number of slices visits all of them.
