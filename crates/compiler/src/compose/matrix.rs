@@ -165,10 +165,11 @@ impl Composer<'_, '_> {
     pub(crate) fn activate_all(&mut self, planes: &[u8], what: &Activation<'_>) -> Result<u64, Error> {
         let installed = planes.iter().map(|plane| self.planes[usize::from(*plane)].installed).max().unwrap_or_default();
         let before = (what.ready + 2).saturating_sub(self.spec.mxm.result_delay.into());
-        let cleared = planes.iter().map(|plane| self.planes[usize::from(*plane)].rows[usize::from(what.row)].from).max();
+        let cleared =
+            planes.iter().map(|plane| self.planes[usize::from(*plane)].rows[usize::from(what.row)].from).max();
         let from = installed.max(if what.first { cleared.unwrap_or_default() } else { before });
-        let cycle =
-            self.first(&format!("activation of planes {planes:?}"), from, |c, cycle| c.try_activate(planes, what, cycle))?;
+        let cycle = self
+            .first(&format!("activation of planes {planes:?}"), from, |c, cycle| c.try_activate(planes, what, cycle))?;
         let last = cycle + u64::from(what.kind.activation_cycles()) - 1;
         for plane in planes {
             let state = &mut self.planes[usize::from(*plane)];
