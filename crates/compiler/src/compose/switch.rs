@@ -172,7 +172,9 @@ impl Composer<'_, '_> {
                 .filter(|at| *at >= index.ready)
         };
         let starts = issued_at(self, outermost)? + u64::from(self.spec.mem.gather_delay);
-        let (to, stored) = self.bring_in(outermost, starts, side, Format::U8, beside)?;
+        // What the innermost slices give passes no slice of their own register.
+        let outer = self.outer_words(side, self.inner_slices(table));
+        let (to, stored) = self.bring_in(outermost, starts, side, Format::U8, &[beside, &outer].concat())?;
         let mut streams: Vec<(Position, Stream)> = Vec::new();
         for (residue, (word, position)) in slices.iter().zip(&positions).enumerate() {
             let issued = issued_at(self, *position)?;
