@@ -171,18 +171,21 @@ impl Layout {
                     continue;
                 }
             };
+            // The first layer may begin above words that stay free; from the second on all lie equally far apart.
+            let mut second = Self { turn: self.turn, ..trial.clone() };
             let grown = trial.grown_since(self);
-            let stride = grown.iter().map(|(_, words)| *words).max().unwrap_or_default();
-            let room = |(bank, _): &(Bank, u32)| self.words_per_bank.saturating_sub(self.used_in(*bank) + spot.kept);
-            let fit = grown.iter().map(|bank| room(bank) / stride.max(1)).min().map_or(count, |fit| fit as usize);
-            let here = fit.min(count - first);
+            let next = if place(&mut second, spot).is_ok() { second.grown_since(&trial) } else { grown.clone() };
+            let stride = next.iter().map(|(_, words)| *words).max().unwrap_or_default();
+            let room = |bank: Bank| self.words_per_bank.checked_sub(trial.used_in(bank) + spot.kept);
+            let fit = grown.iter().map(|(bank, _)| room(*bank).map_or(0, |room| 1 + room / stride.max(1))).min();
+            let here = fit.map_or(count, |fit| fit as usize).min(count - first);
             if here == 0 {
                 continue;
             }
             for (bank, _) in grown {
-                let (from, words) = (self.used_in(bank), stride * here as u32);
-                trial.used.insert(bank, from + words);
-                trial.moving.entry(bank).or_default().push((from..from + words, base));
+                let (from, end) = (self.used_in(bank), trial.used_in(bank) + stride * (here as u32 - 1));
+                trial.used.insert(bank, end);
+                trial.moving.entry(bank).or_default().push((from..end, base));
             }
             *self = Self { bank: None, ..trial };
             spans.push(Span { first, count: here, stride, placed });
