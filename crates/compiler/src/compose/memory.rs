@@ -105,7 +105,11 @@ impl Composer<'_, '_> {
         hemisphere: Hemisphere,
         others: &[u8],
     ) -> Option<(Word, u64)> {
-        let slices = self.layout.near_slices();
+        let mut slices = self.layout.near_slices();
+        if self.interval.is_some() {
+            // The busiest slice bounds a loop's interval.
+            slices.sort_by_key(|slice| self.taken.load(Queue::Mem(hemisphere, *slice)));
+        }
         let free = slices.iter().filter(|slice| !others.contains(slice));
         free.flat_map(|slice| [(*slice, 0), (*slice, 1)]).find_map(|(slice, bank)| {
             let word = self.layout.next(hemisphere, slice, bank)?;

@@ -34,6 +34,8 @@ pub(crate) struct Reservations<'a> {
     issues: BTreeMap<(Queue, u64), Inst>,
     /// The cycles of the issues that share a queue's slot.
     slots: BTreeMap<(Queue, u64), Vec<u64>>,
+    /// Issues of each queue.
+    loads: BTreeMap<Queue, u32>,
     /// Spans of diagonals, from a producer to its last reader, in the direction of flow.
     streams: BTreeMap<Diagonal, Vec<(i64, i64)>>,
     outputs: BTreeSet<(Queue, u64)>,
@@ -53,6 +55,7 @@ impl<'a> Reservations<'a> {
             interval,
             issues: BTreeMap::new(),
             slots: BTreeMap::new(),
+            loads: BTreeMap::new(),
             streams: BTreeMap::new(),
             outputs: BTreeSet::new(),
             banks: BTreeSet::new(),
@@ -81,6 +84,7 @@ impl<'a> Reservations<'a> {
                     self.issues.remove(&key);
                     let slot = self.slot(key.1);
                     self.slots.get_mut(&(key.0, slot)).map(Vec::pop);
+                    *self.loads.entry(key.0).or_default() -= 1;
                 }
                 Some(Step::Segment(diagonal)) => {
                     self.streams.get_mut(&diagonal).map(Vec::pop);
@@ -130,6 +134,11 @@ impl<'a> Reservations<'a> {
     /// All instructions with their queues and cycles.
     pub(crate) fn into_issues(self) -> BTreeMap<(Queue, u64), Inst> {
         self.issues
+    }
+
+    /// How many instructions a queue issues.
+    pub(crate) fn load(&self, queue: Queue) -> u32 {
+        self.loads.get(&queue).copied().unwrap_or_default()
     }
 
     /// Whether a queue issues nothing in a cycle.
@@ -190,6 +199,7 @@ impl<'a> Reservations<'a> {
         let before = self.issues.insert((queue, cycle), inst);
         if before.is_none() {
             self.slots.entry((queue, self.slot(cycle))).or_default().push(cycle);
+            *self.loads.entry(queue).or_default() += 1;
         }
         self.steps.push(Step::Issue((queue, cycle), before));
     }
