@@ -149,18 +149,8 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
 
     /// A layer for a batch of tokens.
     fn batch(&self, ports: &BatchPorts, code: &Code<'_>, found: &Found) -> Result<Vec<BlockBuilder<'s>>, Error> {
-        let mut layout = self.placed.layout.clone();
-        layout.set_turns(ports.tokens);
-        let batch = Batch::new(
-            self.spec,
-            code,
-            layout,
-            &self.placed.statics.codebooks,
-            ports.tokens,
-            "layer",
-            &ports.position,
-            found,
-        );
+        let Placed { layout, statics, .. } = self.placed;
+        let batch = Batch::new(self.spec, code, layout, &statics.codebooks, ports, found);
         batch.run(&ports.x, &ports.x)
     }
 

@@ -26,6 +26,7 @@ use super::timeline::Timeline;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::network::Section;
+use crate::place::BatchPorts;
 use crate::place::layout::{Layout, Run};
 use crate::place::tiles::Outputs;
 
@@ -95,16 +96,15 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
                 Err(error) => Err(error),
             }
         };
-        let mut interval = match *found {
-            Some(what) => match attempt(what)? {
-                Some(c) => return Ok(c),
-                None => what.interval,
-            },
-            None => {
-                let mut once = composer(None);
-                body(&mut once)?;
-                once.taken.least_interval().max(1)
+        let mut interval = if let Some(what) = *found {
+            if let Some(c) = attempt(what)? {
+                return Ok(c);
             }
+            what.interval
+        } else {
+            let mut once = composer(None);
+            body(&mut once)?;
+            once.taken.least_interval().max(1)
         };
         loop {
             for turn in 0..TURNS {
@@ -172,28 +172,27 @@ impl<'s, 'b> Batch<'s, 'b> {
     pub(crate) fn new(
         spec: &'s MachineSpec,
         code: &'b Code<'b>,
-        layout: Layout,
+        layout: &Layout,
         codebooks: &'b [([i8; 16], Vec<Run>)],
-        turns: u32,
-        name: &'b str,
-        position: &'b Stored,
+        ports: &'b BatchPorts,
         found: &'b Found,
     ) -> Self {
+        let mut layout = layout.clone();
+        layout.set_turns(ports.tokens);
         let nodes = code.section.nodes.len();
-        let (values, quantized) = (vec![None; nodes], vec![None; nodes]);
         Self {
             spec,
             code,
             layout,
             codebooks,
-            turns,
-            name,
-            position,
+            turns: ports.tokens,
+            name: "layer",
+            position: &ports.position,
             found,
             loops: Cell::new(0),
             blocks: Vec::new(),
-            values,
-            quantized,
+            values: vec![None; nodes],
+            quantized: vec![None; nodes],
             pending: Vec::new(),
         }
     }
