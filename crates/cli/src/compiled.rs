@@ -6,7 +6,7 @@ use crate::map::Map;
 use crate::output;
 use crate::{cache, system};
 use anyhow::{Context, Result, bail, ensure};
-use lockstep_compiler::{Options, compile};
+use lockstep_compiler::{Error, Options, compile};
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::weights::contract_weights;
 use lockstep_program::{Program, file, verify};
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// The context that is compiled for where none is given: one vector of positions.
 pub const CONTEXT: usize = 256;
+
+/// Tokens of a step that reads a prompt.
+const BATCH: u32 = 128;
 
 /// A model that is to be compiled.
 pub struct Recipe<'a> {
@@ -54,12 +57,18 @@ impl<'a> Recipe<'a> {
             let weights = contract_weights(&model)?;
             bar.set_message("compiling");
             let name = model.config.name.clone().unwrap_or_else(|| model.config.family.to_owned());
-            Ok(compile(
-                &model.graph,
-                &weights,
-                self.system.machine(),
-                &Options { name, contexts, ..Options::default() },
-            )?)
+            let machine = self.system.machine();
+            let with = |batch| {
+                let options = Options { name: name.clone(), contexts: contexts.clone(), batch, ..Options::default() };
+                compile(&model.graph, &weights, machine, &options)
+            };
+            match with(BATCH) {
+                // Without steps of many tokens there may be code, and there is more room.
+                Err(Error::Unsupported { .. } | Error::Memory { .. } | Error::Layers { .. } | Error::NoSlot { .. }) => {
+                    Ok(with(0)?)
+                }
+                program => Ok(program?),
+            }
         })
         .with_context(|| path_of(self.files).display().to_string())?;
         bar.set_message("verifying");
@@ -107,7 +116,7 @@ impl<'a> Recipe<'a> {
 
     fn path(&self) -> Result<PathBuf> {
         let machine = self.system.machine().canonical_text();
-        cache::program_path(&format!("{}\n{:?}\n{machine}", self.hash, self.contexts()))
+        cache::program_path(&format!("{}\n{:?}\n{BATCH}\n{machine}", self.hash, self.contexts()))
     }
 }
 

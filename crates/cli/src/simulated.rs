@@ -27,6 +27,8 @@ pub struct Run {
     pub cycles: u64,
     /// How long the simulation took.
     pub simulation_seconds: f64,
+    /// Estimate of the time that inputs and outputs would take.
+    pub host_link_seconds: f64,
 }
 
 /// A chip with its program.
@@ -54,7 +56,11 @@ impl SimulatedBackend {
         // Linked code borrows its program, and the chip the code: each lives as long as the process, and there is one.
         let program: &'static Program<'static> = Box::leak(Box::new(program));
         let linked: &'static Linked<'static> = Box::leak(Box::new(Linked::new(program)?));
-        let simulator = Simulator::new(linked, kernels, 1)?;
+        let mut simulator = Simulator::new(linked, kernels, 1)?;
+        // No run begins before all inputs are there, also those of other entries.
+        for input in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Input) {
+            simulator.write_i32(&input.name, &vec![0; input.elements as usize])?;
+        }
         Ok(Self {
             simulator,
             timetable,
@@ -83,7 +89,9 @@ impl SimulatedBackend {
         let mut rows = Vec::with_capacity(item.logits);
         while !rest.is_empty() {
             let length = self.length.unwrap_or_default();
-            let taken = self.run(length, rest)?;
+            // A run gives the logits behind its last token alone, so it may go as far as the first that is wanted.
+            let together = (rest.len() + 1).saturating_sub(item.logits.max(1)).max(1);
+            let taken = self.run(length, &rest[..together])?;
             self.length = Some(length + taken);
             rest = &rest[taken..];
             if rest.len() < item.logits {
@@ -97,21 +105,31 @@ impl SimulatedBackend {
     fn run(&mut self, length: usize, tokens: &[u32]) -> Result<usize, Error> {
         let unknown =
             || Error::Entry { name: format!("decode of position {length}"), known: "shorter ones".to_owned() };
-        // Only entries of one token are there, whose inputs these are.
-        let step = self.timetable.next(length, 1).ok_or_else(unknown)?;
-        let inputs = [("token", tokens[0] as i32), ("position", length as i32), ("length", length as i32 + 1)];
-        for (name, value) in inputs {
-            self.simulator.write_i32(name, &vec![value; self.lanes])?;
+        let (step, taken) = self.timetable.next(length, tokens.len()).ok_or_else(unknown)?;
+        let lanes = self.lanes;
+        let mut write = |name: &str, values: &mut dyn Iterator<Item = i32>| {
+            let vectors: Vec<i32> = values.flat_map(|value| std::iter::repeat_n(value, lanes)).collect();
+            self.simulator.write_i32(name, &vectors)
+        };
+        if step.tokens == 1 {
+            let inputs = [("token", tokens[0] as i32), ("position", length as i32), ("length", length as i32 + 1)];
+            inputs.into_iter().try_for_each(|(name, value)| write(name, &mut std::iter::once(value)))?;
+        } else {
+            // The last token again where there are fewer.
+            let rows = || (0..step.tokens).map(|row| row.min(taken - 1));
+            write("tokens", &mut rows().map(|row| tokens[row] as i32))?;
+            write("positions", &mut rows().map(|row| (length + row) as i32))?;
         }
         let report = self.simulator.run(&step.entry)?;
         self.runs.push(Run {
             entry: step.entry.clone(),
-            tokens: step.tokens,
+            tokens: taken,
             cycles_predicted: report.cycles_predicted,
             cycles: report.cycles,
             simulation_seconds: report.run_time.as_secs_f64(),
+            host_link_seconds: step.host_link_seconds,
         });
-        Ok(step.tokens)
+        Ok(taken)
     }
 }
 

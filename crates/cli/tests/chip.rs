@@ -46,6 +46,12 @@ fn cycles(answer: &Value) -> Vec<u64> {
     answer["steps"].as_array().unwrap().iter().map(step).collect()
 }
 
+/// The entry of each step, and how many tokens it took.
+fn entries(answer: &Value) -> Vec<(&str, u64)> {
+    let steps = answer["steps"].as_array().unwrap();
+    steps.iter().map(|step| (step["entry"].as_str().unwrap(), step["tokens"].as_u64().unwrap())).collect()
+}
+
 #[test]
 fn the_default_model_has_the_digest_of_the_host() {
     let digest = |on: &str| {
@@ -67,8 +73,10 @@ fn an_answer_of_the_default_model_takes_the_predicted_cycles() {
     assert_eq!(chip["prompt_tokens"], 20, "{chip}");
     assert_eq!(chip["token_ids"], host["token_ids"]);
     let steps = cycles(&chip);
-    // The last token of an answer is drawn, not computed with.
-    assert_eq!(steps.len(), 20 + 3 - 1);
+    // The prompt in one step; the last token of an answer is drawn, not computed with.
+    assert_eq!(steps.len(), 1 + 3 - 1);
+    assert_eq!(entries(&chip), [("prefill.320", 20), ("decode.320", 1), ("decode.320", 1)]);
+    assert!(steps[0] > steps[1] && steps[0] < 20 * steps[1], "{steps:?}");
     assert_eq!(chip["chip"]["cycles"].as_u64(), Some(steps.iter().sum()));
     // What the host says of the chip is what the chip takes.
     assert_eq!(host["compiled"]["cycles"], chip["chip"]["cycles"], "{host}");
@@ -108,14 +116,17 @@ fn a_sequence_goes_on_in_the_next_context() {
     let want = digest("host", "1");
     assert_eq!(digest(SYSTEM, "1"), want);
     assert_eq!(digest(SYSTEM, "4"), want, "one sequence after the other, over what was left of the one before");
-    let answer = json(tiny("run", SYSTEM).args(["--raw", "--max-tokens", "8", &prompt]));
-    let (steps, entry) = (cycles(&answer), |at: usize| answer["steps"][at]["entry"].as_str().unwrap());
-    assert!(steps.len() > 320, "{}", steps.len());
-    assert_eq!(
-        [entry(0), entry(319), entry(320), entry(steps.len() - 1)],
-        ["decode.320", "decode.320", "decode.640", "decode.640"]
-    );
-    assert!(steps[320] > steps[319], "more positions take longer");
+    let run = |on: &str| json(tiny("run", on).args(["--raw", "--temperature", "0", "--max-tokens", "8", &prompt]));
+    let (answer, host) = (run(SYSTEM), run("host"));
+    assert_eq!(answer["token_ids"], host["token_ids"]);
+    assert_eq!(host["compiled"]["cycles"], answer["chip"]["cycles"], "{host}");
+    cycles(&answer);
+    // Steps of many tokens end with the first context.
+    let mut many = entries(&answer);
+    let single = many.split_off(3);
+    assert_eq!(many, [("prefill.320", 128), ("prefill.320", 128), ("prefill.320", 64)]);
+    let prompt_tokens = answer["prompt_tokens"].as_u64().unwrap() as usize;
+    assert_eq!(single, vec![("decode.640", 1); prompt_tokens - 320 + 8 - 1]);
 }
 
 #[test]
@@ -166,17 +177,18 @@ fn compile_writes_a_sound_program_and_its_times() {
         let found = phases.iter().find(|phase| phase["name"] == name && phase["context"] == context);
         found.unwrap_or_else(|| panic!("{name} {context}: {value}"))
     };
-    for context in [320, 640] {
-        let whole = named("decode", context);
-        let parts = ["decode.embed", "decode.layer", "decode.head"].map(|name| named(name, context));
-        let cycles = |phase: &Value| phase["cycles"].as_u64().unwrap();
+    let cycles = |phase: &Value| phase["cycles"].as_u64().unwrap();
+    for (kind, context, tokens) in [("decode", 320, 1), ("decode", 640, 1), ("prefill", 320, 128)] {
+        let whole = named(kind, context);
+        let parts = ["embed", "layer", "head"].map(|part| named(&format!("{kind}.{part}"), context));
         assert_eq!(cycles(whole), parts.into_iter().map(cycles).sum::<u64>());
-        assert_eq!(whole["tokens"], 1);
+        assert_eq!(whole["tokens"], tokens);
         for phase in parts.into_iter().chain([whole]) {
             assert!(phase["bound_cycles"].as_u64().unwrap() <= cycles(phase), "{phase}");
             assert!(phase["bound"].is_string() && phase["seconds"].as_f64().unwrap() > 0.0, "{phase}");
         }
     }
+    assert!(cycles(named("decode", 640)) > cycles(named("decode", 320)), "more positions take longer");
     assert!(value["bytes_used"].as_u64().unwrap() > 100_000, "{value}");
     assert!(value["compile_seconds"].as_f64().unwrap() > 0.0, "{value}");
     let sound = success(folder.lockstep().arg("verify").arg(&path));

@@ -67,7 +67,7 @@ impl Sums {
             tokens: runs.iter().map(|run| run.tokens).sum(),
             cycles,
             seconds: chip.timetable().seconds(cycles),
-            host_link_seconds: runs.len() as f64 * chip.timetable().host_link_seconds,
+            host_link_seconds: runs.iter().map(|run| run.host_link_seconds).sum(),
             simulation_seconds: runs.iter().map(|run| run.simulation_seconds).sum(),
         }
     }
@@ -92,9 +92,10 @@ pub fn lines(session: &Session, arguments: &RunArguments, skip: usize) -> Vec<St
         let predicted =
             if cycles == cycles_predicted { "as predicted".into() } else { format!("predicted {cycles_predicted}") };
         format!(
-            "{system}: {} by {entry}, each {cycles} cycles ({predicted}), {:.1} us at {megahertz} MHz: {alone:.0} tokens/s, \
+            "{system}: {} by {} of {entry}, each {cycles} cycles ({predicted}), {:.1} us at {megahertz} MHz: {alone:.0} tokens/s, \
              {with_link:.0} with the host link (estimated); simulated at {simulated:.1} tokens/s",
             count(sums.tokens, "token"),
+            count(runs.len(), "step"),
             chip.timetable().seconds(*cycles) * 1e6,
         )
     };

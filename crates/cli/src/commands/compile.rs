@@ -5,6 +5,7 @@ use crate::compiled::{Recipe, one_chip};
 use crate::files::ModelFiles;
 use crate::output::{self, write_file};
 use crate::store;
+use crate::timetable::tokens_of;
 use anyhow::Result;
 use lockstep_program::explain::{Figures, explain};
 use lockstep_program::verify::bytes_used;
@@ -17,6 +18,7 @@ struct Row {
     /// `decode`, or `decode.layer`.
     name: String,
     context: Option<u64>,
+    /// How many the entry takes at most.
     tokens: u64,
     figures: Figures,
 }
@@ -47,7 +49,8 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for entry in explain(program)?.entries {
         let (name, context) = entry.name.split_once('.').unwrap_or((&entry.name, ""));
-        let row = |name: String, figures: Figures| Row { name, context: context.parse().ok(), tokens: 1, figures };
+        let tokens = tokens_of(program, &entry.name) as u64;
+        let row = |name: String, figures: Figures| Row { name, context: context.parse().ok(), tokens, figures };
         rows.push(row(name.to_owned(), entry.figures));
         rows.extend(entry.phases.iter().map(|phase| row(format!("{name}.{}", phase.name), phase.figures)));
     }
