@@ -29,9 +29,7 @@ pub enum Error {
         what: &'static str,
     },
     /// No room in memory.
-    #[error(
-        "{what}: no {words} words are free in slices {first}..{end}: use a shorter --context, a smaller format or model, or a machine with more memory"
-    )]
+    #[error("{what}: no {words} words are free in slices {first}..{end}")]
     Memory {
         /// What was to be placed.
         what: String,
@@ -42,8 +40,18 @@ pub enum Error {
         /// End of its zone.
         end: u8,
     },
+    /// The chip's memory does not hold the model: the whole account.
+    #[error("{cause}: {account}: use {levers}")]
+    Capacity {
+        /// What found no room.
+        cause: String,
+        /// What takes how much.
+        account: String,
+        /// What would help, by effect.
+        levers: String,
+    },
     /// Not all layers find room.
-    #[error("only {fit} of {count} layers fit the chip: use a shorter --context, a smaller format or model")]
+    #[error("only {fit} of {count} layers find room")]
     Layers {
         /// How many do.
         fit: usize,

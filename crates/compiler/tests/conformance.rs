@@ -167,3 +167,20 @@ fn the_same_input_gives_the_same_program() {
     assert!(one() == one());
     println!("{} programs were checked so far", CHECKED.load(Ordering::Relaxed));
 }
+
+#[test]
+fn what_does_not_fit_is_told_with_tensors_bytes_and_levers() {
+    let graph = Decoder::llama(64, 4, 2, 32).graph();
+    let weights = weights(&graph, 33, &[Q4_1]);
+    // A chip of which little memory is left beside the text: too small for the model.
+    let small = machine(|s| s.mem.words_per_slice = 256);
+    let largest = "blk.0.ffn_gate.weight";
+    let context = "use a shorter --context (each 320 positions take 0.8 MiB)";
+    for (spec, context_length) in [(machine(|_| ()), 8192), (small, 320)] {
+        let options = Options { name: "model".into(), contexts: vec![context_length], ..Options::default() };
+        let error = compile(&graph, &weights, &spec, &options).unwrap_err().to_string();
+        for part in [largest, context, "MiB on the chip", "a 4-bit format", "a smaller model"] {
+            assert!(error.contains(part), "no {part:?} in: {error}");
+        }
+    }
+}

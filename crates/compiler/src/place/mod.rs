@@ -4,6 +4,7 @@
 //! code serves them all: weights, cache and constants move by a base each. Where a bank is full, the layers go on in the
 //! other one, and the code gets a second variant.
 
+mod capacity;
 pub(crate) mod contents;
 pub(crate) mod heads;
 pub(crate) mod layout;
@@ -131,6 +132,11 @@ pub(crate) struct Placed {
 impl Placed {
     /// Places a network with a cache of `tiles` vectors of positions.
     pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
+        let explained = |cause| capacity::explained(cause, network, spec, tiles);
+        Self::place(network, spec, tiles, batch).map_err(explained)
+    }
+
+    fn place(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
         let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 } };

@@ -1,0 +1,79 @@
+//! Why a model does not fit, in terms of what a user can change.
+
+use lockstep_arith::matrix::BlockMatrix;
+use lockstep_machine::spec::MachineSpec;
+
+use super::tiles::TileFormat;
+use crate::error::Error;
+use crate::network::{Named, Network};
+
+/// Tensors that an error names.
+const NAMED: usize = 3;
+
+/// The error with the whole account, where memory was what lacked.
+pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec, tiles: usize) -> Error {
+    if !matches!(cause, Error::Memory { .. } | Error::Layers { .. }) {
+        return cause;
+    }
+    let mut tensors: Vec<(&str, u64)> = tensors(network).map(|(name, matrix)| (name, bytes(matrix, spec))).collect();
+    let weights: u64 = tensors.iter().map(|(_, bytes)| bytes).sum();
+    // Equal sizes by name, so that the message is always the same.
+    tensors.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let largest: Vec<String> =
+        tensors.iter().take(NAMED).map(|(name, bytes)| format!("{name} {}", mib(*bytes))).collect();
+    let per_context = cache_bytes(network, spec);
+    let needed = weights + per_context * tiles as u64;
+    let available = spec.sram_bytes();
+    let (lanes, positions) = (spec.lanes(), tiles as u64 * u64::from(spec.lanes()));
+    Error::Capacity {
+        cause: cause.to_string(),
+        account: format!(
+            "weights take {} (the largest: {}), keys and values of {positions} positions {}, of {} on the chip; {}",
+            mib(weights),
+            largest.join(", "),
+            mib(per_context * tiles as u64),
+            mib(available),
+            match needed.checked_sub(available) {
+                Some(short) => format!("{} are short", mib(short)),
+                None => "the rest lies where this tensor cannot be".into(),
+            }
+        ),
+        levers: format!(
+            "a shorter --context (each {lanes} positions take {}), a 4-bit format of the weights, a smaller model",
+            mib(per_context)
+        ),
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// All matrices, each once.
+fn tensors<'n, 'w>(network: &'n Network<'w>) -> impl Iterator<Item = (&'w str, &'w BlockMatrix)> + 'n {
+    let embedding = network.embedding.iter().map(|(table, _)| *table);
+    let is_embedding = move |named: &Named<'_>| {
+        network.embedding.as_ref().is_some_and(|(table, _)| std::ptr::eq(table.weight, named.weight))
+    };
+    let others = network.kinds.iter().chain(&network.head).flat_map(|kind| kind.weights.iter().flatten().copied());
+    let all = embedding.chain(others.filter(move |named| !is_embedding(named)));
+    all.filter_map(|named| named.matrix().ok().map(|matrix| (named.name, matrix)))
+}
+
+/// What a matrix's row vectors and scale vectors take.
+fn bytes(matrix: &BlockMatrix, spec: &MachineSpec) -> u64 {
+    let lanes = u64::from(spec.lanes());
+    let format = TileFormat::from(matrix.format);
+    let inputs = (matrix.cols as u64).div_ceil(lanes);
+    let loads = inputs.div_ceil(format.inputs_per_load() as u64);
+    let tables = if format.offsets { 2 } else { 1 };
+    let scales = (matrix.rows as u64).div_ceil(lanes) * inputs * tables * 2 * lanes.div_ceil(32);
+    (matrix.rows as u64 * loads + scales) * lanes
+}
+
+/// Keys and values of all layers for one vector of positions: two bytes a lane.
+fn cache_bytes(network: &Network<'_>, spec: &MachineSpec) -> u64 {
+    let vectors = |kind: usize| network.kinds[kind].section.heads.as_ref().map_or(0, |heads| heads.vectors() as u64);
+    let lanes = u64::from(spec.lanes());
+    network.layers.iter().map(|(kind, _)| vectors(*kind) * 2 * 2 * lanes * lanes).sum()
+}
