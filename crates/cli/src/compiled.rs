@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lockstep_compiler::{Error, Options, compile};
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::weights::contract_weights;
+use lockstep_program::verify::{Violation, ViolationKind};
 use lockstep_program::{Program, file, verify};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ impl<'a> Recipe<'a> {
     pub fn make(&self) -> Result<Program<'static>> {
         let contexts = self.contexts();
         let bar = output::spinner("importing weights");
-        let program = with_contents(self.files, |contents| {
+        let (program, violations) = with_contents(self.files, |contents| {
             let model = contents.model()?;
             let most = model.config.context_length;
             ensure!(
@@ -55,24 +56,22 @@ impl<'a> Recipe<'a> {
                 self.context
             );
             let weights = contract_weights(&model)?;
-            bar.set_message("compiling");
             let name = model.config.name.clone().unwrap_or_else(|| model.config.family.to_owned());
             let machine = self.system.machine();
-            let with = |batch| {
+            let sound = |batch| {
+                bar.set_message("compiling");
                 let options = Options { name: name.clone(), contexts: contexts.clone(), batch, ..Options::default() };
-                compile(&model.graph, &weights, machine, &options)
+                let program = compile(&model.graph, &weights, machine, &options)?;
+                bar.set_message("verifying");
+                let violations = verify(&program);
+                Ok((program, violations))
             };
-            match with(BATCH) {
-                // Without steps of many tokens there may be code, and there is more room.
-                Err(Error::Unsupported { .. } | Error::Memory { .. } | Error::Layers { .. } | Error::NoSlot { .. }) => {
-                    Ok(with(0)?)
-                }
-                program => Ok(program?),
-            }
+            let made = sound(BATCH);
+            // Without steps of many tokens there may be code, and there is more room.
+            let made = if needs_less(&made) { sound(0) } else { made };
+            Ok(made?)
         })
         .with_context(|| path_of(self.files).display().to_string())?;
-        bar.set_message("verifying");
-        let violations = verify(&program);
         bar.finish_and_clear();
         if let Some(first) = violations.first() {
             bail!("the compiled program is not sound, please report this: {first}");
@@ -117,6 +116,17 @@ impl<'a> Recipe<'a> {
     fn path(&self) -> Result<PathBuf> {
         let machine = self.system.machine().canonical_text();
         cache::program_path(&format!("{}\n{:?}\n{BATCH}\n{machine}", self.hash, self.contexts()))
+    }
+}
+
+/// Whether the machine lacks code for a program, or room for it or its text.
+fn needs_less(made: &Result<(Program<'_>, Vec<Violation>), Error>) -> bool {
+    match made {
+        Ok((_, violations)) => violations.iter().any(|violation| violation.kind == ViolationKind::TextOverflow),
+        Err(error) => matches!(
+            error,
+            Error::Unsupported { .. } | Error::Memory { .. } | Error::Layers { .. } | Error::NoSlot { .. }
+        ),
     }
 }
 

@@ -129,6 +129,39 @@ fn a_sequence_goes_on_in_the_next_context() {
     assert_eq!(single, vec![("decode.640", 1); prompt_tokens - 320 + 8 - 1]);
 }
 
+/// A description of the first machine with another value.
+fn machine(folder: &Folder, key: &str, from: u32, to: u32) -> String {
+    let text = success(folder.lockstep().args(["machine", "show", "lockstep1", "--toml"]));
+    let changed = text.replace(&format!("{key} = {{ value = {from},"), &format!("{key} = {{ value = {to},"));
+    assert_ne!(changed, text);
+    let path = folder.join(&format!("{key}.toml"));
+    std::fs::write(&path, changed).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn prompts_go_one_by_one_where_a_machine_has_no_code_or_room_for_more() {
+    let folder = Folder::new("chip-single");
+    // Heads that fill the vectors; memory with room for the text of single steps at least.
+    let machines =
+        [machine(&folder, "superlanes", 20, 2), machine(&folder, "words_per_slice", 8192, 1024), SYSTEM.to_owned()];
+    let run = |on: &str| {
+        let mut command = folder.lockstep();
+        command.args(["run", "--on", on, "--context", "64", "--raw", "--temperature", "0", "--max-tokens", "4", "-m"]);
+        json(command.arg(fixture(TINY)).arg("the quick brown fox ".repeat(2)))
+    };
+    let host = run("host");
+    let [lanes, words, all] = machines.map(|on| run(&on));
+    for answer in [&lanes, &words, &all] {
+        assert_eq!(answer["token_ids"], host["token_ids"]);
+        cycles(answer);
+    }
+    let tokens = host["prompt_tokens"].as_u64().unwrap();
+    assert!(tokens >= 20, "{host}");
+    assert!(entries(&lanes).iter().all(|(entry, tokens)| entry.starts_with("decode.") && *tokens == 1), "{lanes}");
+    assert_eq!(entries(&all)[0], ("prefill.320", tokens));
+}
+
 #[test]
 fn a_program_is_compiled_once() {
     let folder = Folder::new("chip-cache");
