@@ -125,7 +125,11 @@ fn needs_less(made: &Result<(Program<'_>, Vec<Violation>), Error>) -> bool {
         Ok((_, violations)) => violations.iter().any(|violation| violation.kind == ViolationKind::TextOverflow),
         Err(error) => matches!(
             error,
-            Error::Unsupported { .. } | Error::Memory { .. } | Error::Layers { .. } | Error::NoSlot { .. }
+            Error::Unsupported { .. }
+                | Error::Memory { .. }
+                | Error::Capacity { .. }
+                | Error::Layers { .. }
+                | Error::NoSlot { .. }
         ),
     }
 }
