@@ -9,7 +9,8 @@ use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, Word};
 
-use crate::compose::batch::{self, Batch, Found, Loops};
+use crate::compose::batch::loops::{Found, Loops};
+use crate::compose::batch::{self, Batch};
 use crate::compose::cache::Place;
 use crate::compose::section::Code;
 use crate::compose::{Composer, Stored, Value};

@@ -5,21 +5,20 @@
 //! and multiply all tokens. Keys and values of all tokens are written to the cache before the first score is computed;
 //! what a token must not see is masked.
 
-use std::cell::{Cell, RefCell};
+mod attention;
+pub(crate) mod loops;
 
-use lockstep_arith::vector_block::{HEAD_BITS, key_bits};
+use std::cell::Cell;
+
 use lockstep_graph::Op;
 use lockstep_machine::geometry::Hemisphere;
-use lockstep_machine::inst::Inst;
-use lockstep_machine::inst::field::Uint;
-use lockstep_machine::inst::operand::{Format, Half, Orientation, TileKind};
+use lockstep_machine::inst::operand::{Format, Half};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::builder::BlockBuilder;
 use lockstep_program::program::Word;
 
-use super::attention::{Attention, HALVES, load_keys, load_values, softmax};
-use super::cache::{Place, broadcast, cache_tables};
-use super::matrix::{Activation, Load, Quantized};
+use super::cache::Place;
+use super::matrix::{Activation, Quantized};
 use super::memory::Target;
 use super::section::Code;
 use super::timeline::Timeline;
@@ -29,16 +28,10 @@ use crate::network::Section;
 use crate::place::BatchPorts;
 use crate::place::layout::{Layout, Run};
 use crate::place::tiles::Outputs;
+use loops::{Found, Loops};
 
 /// Both sides of the vector unit.
 const SIDES: [Hemisphere; 2] = [Hemisphere::West, Hemisphere::East];
-/// Intervals above this are given up.
-const INTERVAL_MAX: u64 = 2000;
-
-/// How many identities may keep an output: what is tried for each interval.
-const KEPT: [usize; 3] = [5, 3, 8];
-/// From how many near slices the search for words begins.
-const TURNS: u32 = 5;
 
 /// Copies of a value in memory, one a token each.
 type Copies = Vec<Stored>;
@@ -49,87 +42,6 @@ struct QuantizedArrays {
     codes: Vec<Copies>,
     scales: Vec<Copies>,
     exponent: Copies,
-}
-
-/// What all loops need.
-#[derive(Clone, Copy)]
-pub(crate) struct Loops<'s, 'b, 'l> {
-    pub(crate) spec: &'s MachineSpec,
-    pub(crate) layout: &'l Layout,
-    pub(crate) codebooks: &'b [([i8; 16], Vec<Run>)],
-    pub(crate) turns: u32,
-    pub(crate) name: &'l str,
-}
-
-/// Where loops of one kind were found to fit: others begin the search there.
-pub(crate) type Found = RefCell<Vec<Option<Try>>>;
-
-/// One way to schedule a loop's body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Try {
-    interval: u64,
-    /// Identities that may keep an output.
-    identities: usize,
-    /// Where near words are sought first.
-    turn: u32,
-}
-
-impl<'s, 'b> Loops<'s, 'b, '_> {
-    /// Schedules a loop with the shortest interval that is found.
-    fn schedule(
-        &self,
-        found: &mut Option<Try>,
-        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
-    ) -> Result<Composer<'s, 'b>, Error> {
-        let composer = |interval| {
-            let mut c = Composer::new(self.name, self.spec, self.layout, self.codebooks, interval);
-            c.layout.set_turns(self.turns);
-            c
-        };
-        let attempt = |what: Try| {
-            let mut c = composer(Some(what.interval));
-            c.identities = what.identities;
-            c.layout.turn_by(what.turn);
-            match body(&mut c) {
-                Ok(()) => Ok(Some(c)),
-                Err(Error::NoSlot { .. }) if what.interval < INTERVAL_MAX => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        let mut interval = if let Some(what) = *found {
-            if let Some(c) = attempt(what)? {
-                return Ok(c);
-            }
-            what.interval
-        } else {
-            let mut once = composer(None);
-            body(&mut once)?;
-            once.taken.least_interval().max(1)
-        };
-        loop {
-            for turn in 0..TURNS {
-                for identities in KEPT {
-                    let what = Try { interval, identities, turn };
-                    if let Some(c) = attempt(what)? {
-                        *found = Some(what);
-                        return Ok(c);
-                    }
-                }
-            }
-            interval += (interval / 24).max(1);
-        }
-    }
-
-    /// A block of one loop.
-    pub(crate) fn block(
-        &self,
-        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
-    ) -> Result<BlockBuilder<'s>, Error> {
-        let c = self.schedule(&mut None, body)?;
-        let mut timeline = Timeline::new(self.name, self.spec);
-        timeline.looped(c, self.turns);
-        timeline.finish()
-    }
 }
 
 /// Whether there is code for a section's attention for many tokens at once.
@@ -489,227 +401,6 @@ impl<'s, 'b> Batch<'s, 'b> {
         self.blocks.push(timeline.finish()?);
         Ok(())
     }
-
-    /// Attention of all tokens.
-    fn attend(&mut self, node: usize) -> Result<(), Error> {
-        let code = self.code;
-        let attention = code.attention(&code.section.nodes[node])?;
-        if code.tiles != 1 || !is_covered(code.section) {
-            return Err(Error::unsupported("for many tokens at once and such sizes:", &code.section.nodes[node].op));
-        }
-        let heads = self.present(node, &attention)?;
-        self.exponents(&attention, &heads)?;
-        let weights = self.scores(&attention, &heads)?;
-        self.weigh(node, &attention, &weights)
-    }
-
-    /// Computes what is pending, writes keys and values to the cache, and hands on queries and exponents.
-    fn present(&mut self, node: usize, attention: &Attention<'b>) -> Result<Heads, Error> {
-        let pending = std::mem::take(&mut self.pending);
-        let (kv_heads, sharing) = (attention.heads.places.len(), attention.heads.sharing);
-        let mut heads = Heads { queries: Vec::new(), units: Vec::new(), rows: Vec::new() };
-        for _ in 0..kv_heads * sharing {
-            // Read by the planes of either side.
-            heads.queries.push(self.array(Hemisphere::West, Format::I16)?);
-            heads.units.push(self.array(Hemisphere::East, Format::I8)?);
-        }
-        for side in SIDES {
-            heads.rows.push(self.array(side, Format::I8)?);
-        }
-        let inputs = self.code.section.nodes[node].inputs.clone();
-        let (this, boundary) = (&*self, attention.heads.boundary());
-        let rows = self.code.tiles * self.layout.lanes();
-        let c = self.schedule(|c| {
-            let mut values = this.loaded(c);
-            this.compute(c, &pending, &mut values)?;
-            let place = this.place(c)?;
-            let of = |at: usize| values[inputs[at].0 as usize].clone();
-            let masks: Vec<Value> = attention.masks.iter().map(|mask| c.stored(mask.clone())).collect();
-            for (kind, (at, bits)) in [(1, key_bits(attention.heads.size)), (2, HEAD_BITS)].into_iter().enumerate() {
-                let block = c.vector_block(boundary, bits, &of(at))?;
-                let runs = [&attention.cache.keys, &attention.cache.values][kind];
-                c.scatter(place.position, block.codes[0], &cache_tables(runs[0], rows))?;
-                c.keep_as(block.unit_exponent, Format::I8);
-                c.write_to(block.unit_exponent, &heads.rows[kind].words)?;
-            }
-            for (j, query) in of(0).into_iter().enumerate() {
-                let block = c.vector_block(boundary, HEAD_BITS, &[query])?;
-                for (kv, mask) in masks.iter().enumerate() {
-                    let codes = c.and(block.codes[0], *mask)?;
-                    c.keep_as(codes, Format::I16);
-                    c.write_to(codes, &heads.queries[kv * sharing + j].words)?;
-                    let unit = broadcast(c, block.unit_exponent, *mask)?;
-                    c.keep_as(unit, Format::I8);
-                    c.write_to(unit, &heads.units[kv * sharing + j].words)?;
-                }
-            }
-            Ok(())
-        })?;
-        self.push(c)?;
-        Ok(heads)
-    }
-
-    /// Puts the new exponents in the vectors whose lanes are positions: the rows of all tokens, as a matrix, are
-    /// multiplied by the unit vector of each head's first lane, and moved to the lanes of their positions.
-    fn exponents(&mut self, attention: &Attention<'b>, heads: &Heads) -> Result<(), Error> {
-        let mut c = self.straight();
-        c.layout.set_turns(1);
-        let tokens = self.turns as i32;
-        let iota = c.stored(attention.iota.clone());
-        let first = c.stored(self.position.clone());
-        let token = c.isub(iota, first)?;
-        let not_before = c.iless(-1, token)?;
-        let not_behind = c.iless(token, tokens)?;
-        let is_new = c.and(not_before, not_behind)?;
-        let map = c.select(is_new, token, 0xffff)?;
-        c.keep_as(map, Format::U16);
-        for (kind, side) in SIDES.into_iter().enumerate() {
-            let plane = (kind as u32 * self.spec.mxm.planes_per_hemisphere) as u8;
-            let base = heads.rows[kind].words[0];
-            let words: Vec<Word> = (0..self.turns as u16).map(|at| Word { word: base.word + at, ..base }).collect();
-            let load = Load { words: &words, width: 1, each: 1, ready: 0 };
-            c.load(plane, &load, |first, streams, from| {
-                let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
-                let (kind, orientation) = (TileKind::Int8, Orientation::Row);
-                Some(Inst::Load { kind, orientation, half: Half::Low, first, streams, from })
-            })?;
-            c.install(plane, TileKind::Int8)?;
-            for (kv, units) in attention.units.iter().enumerate() {
-                let row = c.new_row(plane)?;
-                let unit = c.stored(units.clone());
-                let vector = &c.in_memory(unit, side)?;
-                let what = Activation {
-                    kind: TileKind::Int8,
-                    half: Half::Low,
-                    row,
-                    first: true,
-                    ready: 0,
-                    vector,
-                    scale: None,
-                };
-                let ready = c.activate(plane, &what)?;
-                let drained = c.accumulated_as(Format::I32, plane, row, ready);
-                let of_tokens = c.imin(drained, 127)?;
-                c.keep_as(of_tokens, Format::I8);
-                let of_positions = c.permute(of_tokens, &[map], Format::I8)?;
-                let old = &attention.constants.exponents[kind][0][kv];
-                let before = c.stored(old.clone());
-                let value = c.select(is_new, of_positions, before)?;
-                c.keep_as(value, Format::I8);
-                c.write_to(value, &old.words)?;
-            }
-        }
-        let mut timeline = Timeline::new(self.name, self.spec);
-        timeline.straight(c);
-        self.blocks.push(timeline.finish()?);
-        Ok(())
-    }
-
-    /// Scores and softmax: the weights of all positions and their factor, by head.
-    fn scores(&mut self, attention: &Attention<'b>, heads: &Heads) -> Result<Vec<[Stored; 2]>, Error> {
-        let sharing = attention.heads.sharing;
-        let mut weights = Vec::new();
-        for _ in 0..heads.queries.len() {
-            weights.push([self.array(Hemisphere::East, Format::I32)?, self.array(Hemisphere::West, Format::F32)?]);
-        }
-        let mut c = self.straight();
-        let kind = TileKind::Wide12;
-        let planes = self.pair_planes();
-        for (half, plane) in HALVES.into_iter().zip(planes) {
-            if !attention.in_half(self.layout.lanes(), 0, half).is_empty() {
-                load_keys(&mut c, plane, attention.cache.keys[0], half, 0, 0)?;
-            }
-        }
-        let mut timeline = Timeline::new(self.name, self.spec);
-        timeline.straight(c);
-        let this = &*self;
-        let c = self.schedule(|c| {
-            let place = this.place(c)?;
-            let iota = c.stored(attention.iota.clone());
-            let visible = attention.visible(c, &[iota], place)?;
-            let [key_exponents, value_exponents] = &attention.constants.exponents;
-            for (half, plane) in HALVES.into_iter().zip(planes) {
-                for (kv, _) in attention.in_half(this.layout.lanes(), 0, half) {
-                    for j in 0..sharing {
-                        let head = kv * sharing + j;
-                        let row = c.new_row(plane)?;
-                        let vector = &heads.queries[head];
-                        let ready = c.activate(
-                            plane,
-                            &Activation { kind, half, row, first: true, ready: 0, vector, scale: None },
-                        )?;
-                        let dot = c.accumulated(plane, row, ready);
-                        let unit = c.stored(heads.units[head].clone());
-                        let exponents = c.stored(key_exponents[0][kv].clone());
-                        let score = attention.scaled(c, dot, unit, exponents)?;
-                        let units = c.stored(value_exponents[0][kv].clone());
-                        let (weight, factor) = softmax(c, &[score], &visible, &[units])?;
-                        c.write_to(weight[0], &weights[head][0].words)?;
-                        c.write_to(factor, &weights[head][1].words)?;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        timeline.looped(c, self.turns);
-        self.blocks.push(timeline.finish()?);
-        Ok(weights)
-    }
-
-    /// The driving planes of both hemispheres' pairs.
-    fn pair_planes(&self) -> [u8; 2] {
-        [0, self.spec.mxm.planes_per_hemisphere as u8]
-    }
-
-    /// Weighted values: each pair of planes has half of the positions, and the exact sums of both are added.
-    fn weigh(&mut self, node: usize, attention: &Attention<'b>, weights: &[[Stored; 2]]) -> Result<(), Error> {
-        let sharing = attention.heads.sharing;
-        let kind = TileKind::Wide25;
-        let planes = self.pair_planes();
-        let mut c = self.straight();
-        for (half, plane) in [0, 1].into_iter().zip(planes) {
-            load_values(&mut c, plane, attention.cache.values[0], half, 0)?;
-        }
-        let mut timeline = Timeline::new(self.name, self.spec);
-        timeline.straight(c);
-        let arrays = self.quantized_arrays_of(sharing)?;
-        let c = self.schedule(|c| {
-            let masks: Vec<Value> = attention.masks.iter().map(|mask| c.stored(mask.clone())).collect();
-            let mut attended: Vec<Option<Value>> = vec![None; sharing];
-            for (head, [weight, factor]) in weights.iter().enumerate() {
-                let mut parts = Vec::new();
-                for (half, plane) in HALVES.into_iter().zip(planes) {
-                    let row = c.new_row(plane)?;
-                    let what = Activation { kind, half, row, first: true, ready: 0, vector: weight, scale: None };
-                    let ready = c.activate(plane, &what)?;
-                    parts.push(c.accumulated_as(Format::I64, plane, row, ready));
-                }
-                let sum = c.add_i64(parts[0], parts[1])?;
-                let sum = c.round_i64(sum)?;
-                let factor = c.stored(factor.clone());
-                let output = c.multiply(sum, factor)?;
-                let joined = &mut attended[head % sharing];
-                let before = joined.map_or(super::Operand::from(0), super::Operand::from);
-                *joined = Some(c.select(masks[head / sharing], output, before)?);
-            }
-            let attended: Vec<Value> = attended.into_iter().flatten().collect();
-            let x = c.quantize(&attended)?;
-            write_quantized(c, &x, &arrays)
-        })?;
-        timeline.looped(c, self.turns);
-        self.blocks.push(timeline.finish()?);
-        self.quantized[node] = Some(arrays);
-        Ok(())
-    }
-}
-
-/// What the loops of attention hand on.
-struct Heads {
-    /// By head, the codes on its lanes, and the exponent of their unit.
-    queries: Vec<Stored>,
-    units: Vec<Stored>,
-    /// Exponents of keys and of values, on the lanes of their heads.
-    rows: Vec<Stored>,
 }
 
 fn write_quantized(c: &mut Composer<'_, '_>, x: &Quantized, arrays: &QuantizedArrays) -> Result<(), Error> {
