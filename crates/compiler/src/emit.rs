@@ -9,8 +9,8 @@ use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, Word};
 
+use crate::compose::batch::Batch;
 use crate::compose::batch::loops::{Found, Loops};
-use crate::compose::batch::{self, Batch};
 use crate::compose::cache::Place;
 use crate::compose::section::Code;
 use crate::compose::{Composer, Stored, Value};
@@ -49,9 +49,7 @@ pub(crate) fn emit(
         _ => None,
     };
     let mut entries = Vec::new();
-    if let (Some(batch), Some(head)) = (&placed.ports.batch, &placed.head)
-        && network.sections().all(batch::is_covered)
-    {
+    if let (Some(batch), Some(head)) = (&placed.ports.batch, &placed.head) {
         let found: Vec<Found> = network.kinds.iter().map(|_| Found::default()).collect();
         let mut runs = vec![Run { block: blocks.len(), offsets: [0; BASES] }];
         blocks.push(schedule.embed_batch(batch)?);

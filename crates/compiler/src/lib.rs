@@ -40,7 +40,7 @@ pub struct Options {
     pub part: Part,
     /// Longest contexts of the entries, in tokens; each is rounded up to whole vectors.
     pub contexts: Vec<usize>,
-    /// Tokens of a prefill step; 0 leaves prefill out.
+    /// Tokens of a prefill step, at most as many as a vector has lanes; 0 leaves prefill out.
     pub batch: u32,
 }
 
@@ -71,7 +71,7 @@ pub fn compile(
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
-    let placed = Placed::new(&network, spec, largest, options.batch)?;
+    let placed = Placed::new(&network, spec, largest, options.batch.min(spec.lanes()))?;
     emit::emit(options, spec, &network, placed, &buckets)
 }
 

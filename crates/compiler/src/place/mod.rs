@@ -19,6 +19,7 @@ use lockstep_machine::spec::MachineSpec;
 use lockstep_program::program::{BindingKind, Word};
 
 use crate::compose::Stored;
+use crate::compose::batch::is_covered;
 use crate::compose::switch::Table;
 use crate::error::Error;
 use crate::network::{Kind, Named, Network, Order, Section};
@@ -142,7 +143,7 @@ impl Placed {
         let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 } };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
         let mut ports = place.ports(network)?;
-        if batch > 1 && network.embedding.is_some() {
+        if batch > 1 && network.embedding.is_some() && network.sections().all(is_covered) {
             ports.batch = Some(place.batch_ports(network, batch)?);
         }
         let mut matrices = Vec::new();
