@@ -4,27 +4,14 @@
 
 mod common;
 
+use common::host::on_the_host;
 use common::layer::{Chip, Layer, Oracle, bits, link, machine};
 use common::random::Random;
 use lockstep_arith::embedding;
 use lockstep_arith::matrix::Format;
 use lockstep_formats::Gguf;
-use lockstep_host::{Host, Item, Options, PackedWeights};
-use lockstep_kernels::Kernels;
+use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_models::{Model, from_gguf};
-
-/// What the host makes of tokens in one layer.
-fn on_the_host(model: &Model<'_>, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let cache = std::env::temp_dir().join(format!("lockstep-first-layer-{}.packed", std::process::id()));
-    let weights = PackedWeights::open_or_pack(&cache, model, &|_, _| ()).unwrap();
-    let options = Options { threads: 2, step_tokens: tokens.len(), kernels: Kernels::detect() };
-    let mut host = Host::new(model.graph.clone(), weights, options).unwrap();
-    let sequence = host.create_sequence(tokens.len()).unwrap();
-    host.step(&[Item { sequence, tokens, logits: tokens.len() }]).unwrap();
-    std::fs::remove_file(cache).unwrap();
-    (0..tokens.len()).map(|row| host.logits(0, row).unwrap().to_vec()).collect()
-}
 
 #[test]
 fn one_program_equals_contract_and_host_at_every_position() {

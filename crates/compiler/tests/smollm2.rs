@@ -5,26 +5,15 @@ mod common;
 
 use std::time::Instant;
 
+use common::host::on_the_host;
 use lockstep_compiler::{Options, compile};
 use lockstep_formats::Gguf;
-use lockstep_host::{Host, Item, Options as HostOptions, PackedWeights};
 use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
+use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_models::{Model, from_gguf};
 use lockstep_program::verify;
 use lockstep_simulator::{Linked, Simulator};
-
-fn on_the_host(model: &Model<'_>, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let cache = std::env::temp_dir().join(format!("lockstep-compiler-{}.packed", std::process::id()));
-    let weights = PackedWeights::open_or_pack(&cache, model, &|_, _| ()).unwrap();
-    let options = HostOptions { threads: 2, step_tokens: tokens.len(), kernels: Kernels::detect() };
-    let mut host = Host::new(model.graph.clone(), weights, options).unwrap();
-    let sequence = host.create_sequence(tokens.len()).unwrap();
-    host.step(&[Item { sequence, tokens, logits: tokens.len() }]).unwrap();
-    std::fs::remove_file(cache).unwrap();
-    (0..tokens.len()).map(|row| host.logits(0, row).unwrap().to_vec()).collect()
-}
 
 #[test]
 fn decode_equals_the_host() {

@@ -3,6 +3,7 @@
 
 pub mod chip;
 pub mod decoder;
+pub mod host;
 pub mod layer;
 pub mod model;
 pub mod random;
