@@ -5,31 +5,17 @@
 
 mod common;
 
+use common::default_model::{lockstep, model};
+
 use common::{Folder, failure, fixture, success};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
 
 const SYSTEM: &str = "lockstep1:1";
 const TINY: &str = "smollm2/model.gguf";
 /// 20 tokens of the default model.
 const PROMPT: &str = "The sky is blue because the sunlight is scattered by the air, and the air scatters blue light";
-
-/// The default model's file; pulled at most once.
-fn model() -> &'static str {
-    static MODEL: OnceLock<String> = OnceLock::new();
-    MODEL.get_or_init(|| {
-        let mut pull = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-        success(pull.env("HF_ENDPOINT", "http://127.0.0.1:9").arg("pull")).trim().to_owned()
-    })
-}
-
-fn lockstep() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-    command.env("LOCKSTEP_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/smollm2-cache")).stdin(Stdio::null());
-    command
-}
 
 fn json(command: &mut Command) -> Value {
     serde_json::from_str(&success(command.arg("--json"))).unwrap()

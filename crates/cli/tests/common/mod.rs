@@ -1,6 +1,7 @@
 //! What the whole-path tests share: runs of the built binary in folders of their own.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod default_model;
 pub mod server;
 
 use std::path::{Path, PathBuf};
