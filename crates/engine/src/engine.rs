@@ -4,15 +4,12 @@ use std::collections::VecDeque;
 
 use crate::backend::{Backend, BackendError, SequenceId, StepItem};
 use crate::clock::Clock;
-use crate::digest::LogitsObserver;
 use crate::event::{Event, FinishReason};
-use crate::request::{Request, RequestId};
-use crate::sampling::{Sampler, Scratch};
+use crate::request::{RequestId, ServiceTier};
+use crate::sampling::Scratch;
 use crate::schedule::{Budget, plan};
-use crate::stop::StopMatcher;
-use crate::task::{Absorbed, Parts, Reading, Rules, Task};
+use crate::task::{Absorbed, Reading, Task};
 use crate::text::Detokenizer;
-use crate::validate::{SubmitError, check};
 
 /// Choices that hold for all requests. None of them changes a token or a logit.
 #[derive(Clone, Debug)]
@@ -48,16 +45,16 @@ impl Default for EngineOptions {
 /// Serves requests over a backend, one step at a time. What it does depends only on the calls made to it, in their
 /// order, and on the backend's answers; the clock's readings are only reported.
 pub struct Engine<B: Backend> {
-    backend: B,
-    options: EngineOptions,
-    clock: Box<dyn Clock + Send>,
-    detokenizer: Box<dyn Detokenizer + Send>,
-    waiting: VecDeque<Task>,
+    pub(crate) backend: B,
+    pub(crate) options: EngineOptions,
+    pub(crate) clock: Box<dyn Clock + Send>,
+    pub(crate) detokenizer: Box<dyn Detokenizer + Send>,
+    pub(crate) waiting: VecDeque<Task>,
     /// In order of admission; each has a sequence.
-    running: Vec<Task>,
+    pub(crate) running: Vec<Task>,
     events: Vec<Event>,
     scratch: Scratch,
-    next_id: u64,
+    pub(crate) next_id: u64,
 }
 
 impl<B: Backend> Engine<B> {
@@ -96,20 +93,6 @@ impl<B: Backend> Engine<B> {
         self.waiting.is_empty() && self.running.is_empty() && self.events.is_empty()
     }
 
-    /// Queues a request.
-    pub fn submit(&mut self, request: Request) -> Result<RequestId, SubmitError> {
-        self.enqueue(request, None)
-    }
-
-    /// Queues a request whose logits `observer` sees; it is dropped with the request's end.
-    pub fn submit_observed(
-        &mut self,
-        request: Request,
-        observer: Box<dyn LogitsObserver + Send>,
-    ) -> Result<RequestId, SubmitError> {
-        self.enqueue(request, Some(observer))
-    }
-
     /// Ends a request and releases what it holds, at once; the next step reports its end. False where it was over.
     pub fn cancel(&mut self, id: RequestId) -> bool {
         let waiting = self.waiting.iter().position(|task| task.id == id).and_then(|at| self.waiting.remove(at));
@@ -126,10 +109,28 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// Ends the requests whose deadline has passed, in order of their numbers.
+    fn end_overdue(&mut self) {
+        if !self.waiting.iter().chain(&self.running).any(|task| task.rules.deadline.is_some()) {
+            return;
+        }
+        let now = self.clock.now();
+        let overdue = |task: &Task| task.rules.deadline.is_some_and(|deadline| deadline <= now);
+        let mut over: Vec<Task> = self.running.extract_if(.., |task| overdue(task)).collect();
+        let (late, waiting) = std::mem::take(&mut self.waiting).into_iter().partition::<Vec<_>, _>(overdue);
+        self.waiting = waiting.into();
+        over.extend(late);
+        over.sort_unstable_by_key(|task| task.id);
+        for task in over {
+            self.end(task, FinishReason::Deadline);
+        }
+    }
+
     /// Makes one step and reports what came of it, and of cancellations before it.
     ///
     /// On an error nothing is lost: requests and events are kept, and the caller may step again or give up.
     pub fn step(&mut self) -> Result<Vec<Event>, BackendError> {
+        self.end_overdue();
         self.admit()?;
         while !self.running.is_empty() {
             let budget = self.budget();
@@ -143,51 +144,10 @@ impl<B: Backend> Engine<B> {
         Ok(std::mem::take(&mut self.events))
     }
 
-    fn enqueue(
-        &mut self,
-        request: Request,
-        observer: Option<Box<dyn LogitsObserver + Send>>,
-    ) -> Result<RequestId, SubmitError> {
-        let context = self.backend.context_length();
-        check(&request, self.backend.vocab_size(), context)?;
-        if self.waiting.len() >= self.options.waiting_max {
-            return Err(SubmitError::QueueFull { waiting: self.waiting.len() });
-        }
-        let id = RequestId(self.next_id);
-        self.next_id += 1;
-        let mut ends = request.stop_token_ids;
-        if !request.ignore_eos {
-            // An end token outside the vocabulary is never drawn, and must not be banned by its index.
-            let vocabulary = self.backend.vocab_size();
-            ends.extend(self.options.end_token_ids.iter().filter(|&&id| (id as usize) < vocabulary));
-        }
-        let rules = Rules {
-            prompt_tokens: request.prompt.len(),
-            tokens_max: request.prompt.len().saturating_add(request.max_tokens).min(context),
-            ends: ends.clone(),
-            logprobs: request.logprobs,
-        };
-        let sampler = Sampler::new(request.sampling, request.seed, ends, request.min_tokens, &request.prompt);
-        self.waiting.push_back(Task::new(Parts {
-            id,
-            rules,
-            prompt: request.prompt,
-            all_logits: request.all_logits,
-            speculate: request.speculate && self.options.guesses_max > 0,
-            sampler,
-            text: self.detokenizer.start(),
-            stops: StopMatcher::new(request.stop),
-            observer,
-            submitted: self.clock.now(),
-        }));
-        Ok(id)
-    }
-
     /// Starts waiting requests, in order, while there is room. The first that finds none waits for others to end; it
     /// fails only where there are no others.
     fn admit(&mut self) -> Result<(), BackendError> {
-        let running_max = self.options.running_max.clamp(1, self.backend.step_tokens_max().max(1));
-        while self.running.len() < running_max {
+        while self.running.len() < self.running_max() {
             let Some(mut task) = self.waiting.pop_front() else { break };
             match self.backend.create_sequence(task.rules.tokens_max) {
                 Ok(sequence) => {
@@ -205,6 +165,11 @@ impl<B: Backend> Engine<B> {
             }
         }
         Ok(())
+    }
+
+    /// Most requests that share a step.
+    pub(crate) fn running_max(&self) -> usize {
+        self.options.running_max.clamp(1, self.backend.step_tokens_max().max(1))
     }
 
     fn budget(&self) -> Budget {
@@ -264,9 +229,11 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Gives up the sequence of the request admitted last, which then waits; a request alone has no one to wait for.
+    /// Gives up the sequence of the request admitted last (of the flex tier, where one is), which then waits; a request alone has no one to wait for.
     fn make_room(&mut self, error: &BackendError) {
-        let Some(mut task) = self.running.pop() else { return };
+        let flex = self.running.iter().rposition(|task| task.rules.tier == ServiceTier::Flex);
+        let Some(last) = self.running.len().checked_sub(1) else { return };
+        let mut task = self.running.remove(flex.unwrap_or(last));
         if self.running.is_empty() {
             self.end(task, FinishReason::Fault(error.to_string()));
         } else {

@@ -44,6 +44,8 @@ pub enum FinishReason {
     Length,
     /// The caller took it back.
     Cancelled,
+    /// Its deadline passed.
+    Deadline,
     /// It could not go on; one line says why and what to do. Other requests are not touched.
     Fault(String),
 }
@@ -62,6 +64,8 @@ pub struct TokenLogprobs {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Of them, those whose keys and values were there already when the request first started.
+    pub cached_tokens: usize,
     /// Generated tokens, the end token included.
     pub completion_tokens: usize,
     /// From submission until its first step began (or its end, where it never had a step).

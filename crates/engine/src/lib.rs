@@ -9,6 +9,7 @@
 
 mod backend;
 mod clock;
+mod constraint;
 mod digest;
 mod engine;
 mod event;
@@ -18,15 +19,17 @@ pub mod sampling;
 mod schedule;
 mod speculation;
 mod stop;
+mod submit;
 mod task;
 mod text;
 mod validate;
 
 pub use backend::{Backend, BackendError, SequenceId, StepItem, StepOutput};
 pub use clock::{Clock, SystemClock};
+pub use constraint::Constraint;
 pub use digest::{LogitsDigest, LogitsObserver};
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, FinishReason, TokenLogprobs, Usage};
-pub use request::{Request, RequestId, SamplingParams};
+pub use request::{Attached, Request, RequestId, SamplingParams, ServiceTier};
 pub use text::{Detokenizer, NoText, TextStream};
 pub use validate::SubmitError;

@@ -1,5 +1,10 @@
 //! What a caller asks for.
 
+use std::time::Duration;
+
+use crate::constraint::Constraint;
+use crate::digest::LogitsObserver;
+
 /// Names a request for the life of an engine. Later requests have larger numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -48,6 +53,16 @@ impl Default for SamplingParams {
     }
 }
 
+/// How a request stands to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// Taken only where it can start at once; the first to give way where memory runs out.
+    Flex,
+    /// Waits for its turn.
+    #[default]
+    Default,
+}
+
 /// One prompt to be continued.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -73,6 +88,28 @@ pub struct Request {
     pub speculate: bool,
     /// Show the observer the logits of every prompt position too, not only of those that a token was drawn from.
     pub all_logits: bool,
+    /// How it stands to other requests.
+    pub tier: ServiceTier,
+    /// Requests share cached prefixes only with those of the same scope. Changes speed only.
+    pub cache_scope: u64,
+    /// The reading of the engine's clock from which on the request is ended, between two steps.
+    pub deadline: Option<Duration>,
+}
+
+/// What goes with a request and is dropped with its end.
+#[derive(Default)]
+pub struct Attached {
+    /// Sees the request's logits.
+    pub observer: Option<Box<dyn LogitsObserver + Send>>,
+    /// Decides which tokens may come next.
+    pub constraint: Option<Box<dyn Constraint>>,
+}
+
+impl std::fmt::Debug for Attached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (observer, constraint) = (self.observer.is_some(), self.constraint.is_some());
+        f.debug_struct("Attached").field("observer", &observer).field("constraint", &constraint).finish()
+    }
 }
 
 impl Request {
@@ -90,6 +127,9 @@ impl Request {
             logprobs: None,
             speculate: true,
             all_logits: false,
+            tier: ServiceTier::Default,
+            cache_scope: 0,
+            deadline: None,
         }
     }
 }

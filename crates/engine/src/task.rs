@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::backend::{SequenceId, StepOutput};
+use crate::constraint::Constraint;
 use crate::digest::LogitsObserver;
 use crate::event::{Event, FinishReason, Usage};
-use crate::request::RequestId;
-use crate::sampling::{Sampler, Scratch};
+use crate::request::{Attached, RequestId, ServiceTier};
+use crate::sampling::{Answered, Sampler, Scratch};
 use crate::speculation::Speculator;
 use crate::stop::StopMatcher;
 use crate::text::TextStream;
@@ -19,6 +20,10 @@ pub(crate) struct Rules {
     pub(crate) tokens_max: usize,
     pub(crate) ends: Vec<u32>,
     pub(crate) logprobs: Option<usize>,
+    pub(crate) tier: ServiceTier,
+    #[expect(dead_code, reason = "the prefix cache reads it")]
+    pub(crate) scope: u64,
+    pub(crate) deadline: Option<Duration>,
 }
 
 /// A request, waiting or running.
@@ -43,9 +48,12 @@ pub(crate) struct Task {
     text: Box<dyn TextStream + Send>,
     stops: StopMatcher,
     observer: Option<Box<dyn LogitsObserver + Send>>,
+    constraint: Option<Box<dyn Constraint>>,
     pub(crate) outcome: Option<FinishReason>,
     submitted: Duration,
     pub(crate) started: Option<Duration>,
+    /// Prompt tokens that were cached when it first started.
+    pub(crate) cached: usize,
     token_times: Vec<Duration>,
 }
 
@@ -59,7 +67,7 @@ pub(crate) struct Parts {
     pub(crate) sampler: Sampler,
     pub(crate) text: Box<dyn TextStream + Send>,
     pub(crate) stops: StopMatcher,
-    pub(crate) observer: Option<Box<dyn LogitsObserver + Send>>,
+    pub(crate) attached: Attached,
     pub(crate) submitted: Duration,
 }
 
@@ -74,7 +82,8 @@ pub(crate) struct Reading<'a> {
 
 impl Task {
     pub(crate) fn new(parts: Parts) -> Self {
-        let from_start = parts.all_logits && parts.observer.is_some();
+        let Attached { observer, constraint } = parts.attached;
+        let from_start = parts.all_logits && observer.is_some();
         Self {
             id: parts.id,
             next_row: if from_start { 0 } else { parts.prompt.len() - 1 },
@@ -88,10 +97,12 @@ impl Task {
             sampler: parts.sampler,
             text: parts.text,
             stops: parts.stops,
-            observer: parts.observer,
+            observer,
+            constraint,
             outcome: None,
             submitted: parts.submitted,
             started: None,
+            cached: 0,
             token_times: Vec::new(),
         }
     }
@@ -155,8 +166,8 @@ impl Task {
             if position + 1 < self.tokens.len() {
                 continue;
             }
-            if !self.draw(logits, position + 1, &mut reading) {
-                return self.fault(false, "the model gave a logit that is not a finite number".into());
+            if let Err(why) = self.draw(logits, position + 1, &mut reading) {
+                return self.fault(false, why);
             }
             let id = self.tokens[position + 1];
             if let Some(speculator) = &mut self.speculator {
@@ -184,11 +195,14 @@ impl Task {
         }
     }
 
-    /// Draws the token at `position` and reports it; false where the logits are unusable.
-    fn draw(&mut self, logits: &[f32], position: usize, reading: &mut Reading<'_>) -> bool {
-        let answered = position - self.rules.prompt_tokens;
-        let drawn = self.sampler.choose(logits, position, answered, self.rules.logprobs, reading.scratch);
-        let Some((id, logprobs)) = drawn else { return false };
+    /// Draws the token at `position` and reports it.
+    fn draw(&mut self, logits: &[f32], position: usize, reading: &mut Reading<'_>) -> Result<(), String> {
+        let allowed = match &mut self.constraint {
+            Some(constraint) => constraint.allowed()?,
+            None => None,
+        };
+        let place = Answered { position, tokens: position - self.rules.prompt_tokens, allowed };
+        let (id, logprobs) = self.sampler.choose(logits, &place, self.rules.logprobs, reading.scratch)?;
         self.sampler.accept(id);
         self.tokens.push(id);
         self.token_times.push(reading.now.saturating_sub(self.submitted));
@@ -205,7 +219,10 @@ impl Task {
             }
         }
         reading.events.push(Event::Token { request: self.id, id, text, logprobs, time: reading.now });
-        true
+        match &mut self.constraint {
+            Some(constraint) if self.outcome.is_none() => constraint.accept(id),
+            _ => Ok(()),
+        }
     }
 
     /// The last event of this request.
@@ -227,6 +244,7 @@ impl Task {
         let last = self.token_times.last().map_or(first, |&time| self.submitted + time);
         Usage {
             prompt_tokens: self.rules.prompt_tokens,
+            cached_tokens: self.cached,
             completion_tokens: self.token_times.len(),
             queue_time: started.saturating_sub(self.submitted),
             prompt_time: first.saturating_sub(started),

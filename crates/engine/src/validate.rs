@@ -51,6 +51,11 @@ pub enum SubmitError {
         /// Requests that wait.
         waiting: usize,
     },
+    /// It does not want to wait, and cannot start at once.
+    #[error(
+        "nothing is free at the moment and a request of the flex tier does not wait: try again later, or without it"
+    )]
+    NoRoom,
 }
 
 /// Checks everything that does not depend on other requests. `vocabulary` and `context` are counts of tokens.

@@ -5,7 +5,7 @@ use crate::commands::prompt::raw_tokens;
 use crate::output;
 use crate::session::{Session, open_on};
 use anyhow::{Context, Result};
-use lockstep_engine::{LogitsDigest, Request, SamplingParams};
+use lockstep_engine::{Attached, LogitsDigest, Request, SamplingParams};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prints the hash of the logits of every position of the prompt and of its greedy continuation.
@@ -24,7 +24,8 @@ pub fn digest(arguments: &DigestArguments) -> Result<()> {
         speculate: arguments.speculate == Switch::On,
         ..Request::new(prompt, arguments.generate as usize)
     };
-    let request = session.engine.submit_observed(request, Box::new(Arc::clone(&digest)))?;
+    let attached = Attached { observer: Some(Box::new(Arc::clone(&digest))), ..Attached::default() };
+    let request = session.engine.submit_with(request, attached)?;
     for index in others / 2..others {
         session.engine.submit(companion(&session, index, arguments)).context("a request of the batch")?;
     }

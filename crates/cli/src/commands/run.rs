@@ -127,6 +127,7 @@ fn reason(reason: &FinishReason) -> &'static str {
         FinishReason::Stop | FinishReason::StopString => "stop",
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
+        FinishReason::Deadline => "deadline",
         FinishReason::Fault(_) => "fault",
     }
 }

@@ -7,6 +7,7 @@ use super::logprobs::logprobs;
 use super::peaks::{Peaks, all_finite};
 use super::random::random;
 use super::weights::{Prefix, Weights};
+use crate::constraint::{allows, ban_others};
 use crate::event::TokenLogprobs;
 use crate::request::SamplingParams;
 
@@ -19,6 +20,17 @@ pub(crate) struct Scratch {
     adjusted: Vec<f32>,
     peaks: Peaks,
     weights: Weights,
+}
+
+/// Where a token is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered<'a> {
+    /// The token's position, counted from the prompt's start.
+    pub(crate) position: usize,
+    /// Tokens generated before it.
+    pub(crate) tokens: usize,
+    /// What the constraint allows, where it does not allow everything.
+    pub(crate) allowed: Option<&'a [u32]>,
 }
 
 /// What decides a request's tokens beside the logits.
@@ -48,39 +60,44 @@ impl Sampler {
         }
     }
 
-    /// The token at `position` after `answered` generated ones, or nothing where a logit is not a finite number.
+    /// The token that the logits give at this place, or why there is none.
     pub(crate) fn choose(
         &self,
         logits: &[f32],
-        position: usize,
-        answered: usize,
+        place: &Answered<'_>,
         top_logprobs: Option<usize>,
         scratch: &mut Scratch,
-    ) -> Option<(u32, Option<TokenLogprobs>)> {
+    ) -> Result<(u32, Option<TokenLogprobs>), &'static str> {
         if logits.is_empty() || !all_finite(logits) {
-            return None;
+            return Err("the model gave a logit that is not a finite number");
         }
-        let id = self.draw(logits, position, answered, scratch);
+        let id = self.draw(logits, place, scratch);
+        if place.allowed.is_some_and(|allowed| !allows(allowed, id)) {
+            return Err("the request's constraint allows no token to come next");
+        }
         let report = top_logprobs.map(|top| {
             scratch.peaks.find(logits);
             logprobs(logits, &mut scratch.peaks, id, top)
         });
-        Some((id, report))
+        Ok((id, report))
     }
 
-    fn draw(&self, raw: &[f32], position: usize, answered: usize, scratch: &mut Scratch) -> u32 {
+    fn draw(&self, raw: &[f32], place: &Answered<'_>, scratch: &mut Scratch) -> u32 {
         let Scratch { adjusted, peaks, weights } = scratch;
-        let ends: &[u32] = if answered < self.min_tokens { &self.ends } else { &[] };
-        let changes = !(self.params.logit_bias.is_empty() && self.generated.is_empty() && ends.is_empty());
-        let logits = if changes {
-            adjusted.clear();
-            adjusted.extend_from_slice(raw);
-            self.adjust(adjusted, ends);
-            adjusted.as_slice()
-        } else {
-            raw
-        };
+        let ends: &[u32] = if place.tokens < self.min_tokens { &self.ends } else { &[] };
+        let banned = !ends.is_empty() || place.allowed.is_some();
+        let changes = banned || !(self.params.logit_bias.is_empty() && self.generated.is_empty());
+        let mut logits = raw;
+        if changes {
+            self.adjust(raw, ends, place.allowed, adjusted);
+            logits = adjusted;
+        }
         peaks.find(logits);
+        if place.allowed.is_some() && !ends.is_empty() && peaks.max == f32::NEG_INFINITY {
+            self.adjust(raw, &[], place.allowed, adjusted);
+            logits = adjusted;
+            peaks.find(logits);
+        }
         if self.params.temperature < TEMPERATURE_MIN {
             return peaks.argmax(logits);
         }
@@ -88,14 +105,16 @@ impl Sampler {
         let cutoff = self.cutoff(peaks, inverse);
         weights.fill(logits, peaks, inverse, cutoff);
         let mass = self.kept_mass(weights);
-        let point = (u128::from(random(self.seed, position as u64)) * u128::from(mass)) >> 64;
+        let point = (u128::from(random(self.seed, place.position as u64)) * u128::from(mass)) >> 64;
         // Nothing has a weight only where every logit is banned.
         weights.at(point as u64).unwrap_or_else(|| peaks.argmax(logits))
     }
 
     /// Steps 1 to 5 of the module's description.
-    fn adjust(&self, logits: &mut [f32], ends: &[u32]) {
+    fn adjust(&self, raw: &[f32], ends: &[u32], allowed: Option<&[u32]>, logits: &mut Vec<f32>) {
         let p = &self.params;
+        logits.clear();
+        logits.extend_from_slice(raw);
         for &(id, bias) in &p.logit_bias {
             logits[id as usize] += bias;
         }
@@ -111,6 +130,9 @@ impl Sampler {
         }
         for &id in ends {
             logits[id as usize] = f32::NEG_INFINITY;
+        }
+        if let Some(allowed) = allowed {
+            ban_others(logits, allowed);
         }
     }
 
@@ -163,11 +185,15 @@ mod tests {
 
     use super::*;
 
+    fn place(position: usize, tokens: usize) -> Answered<'static> {
+        Answered { position, tokens, allowed: None }
+    }
+
     /// The module's description, word by word, over the contract's own candidates.
     fn plain(sampler: &Sampler, raw: &[f32], position: usize, answered: usize) -> u32 {
         let p = &sampler.params;
-        let mut logits = raw.to_vec();
-        sampler.adjust(&mut logits, if answered < sampler.min_tokens { &sampler.ends } else { &[] });
+        let mut logits = Vec::new();
+        sampler.adjust(raw, if answered < sampler.min_tokens { &sampler.ends } else { &[] }, None, &mut logits);
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         // Forty temperatures below the maximum a weight is 0, so a banned token (minus infinity) may stand there.
         for l in &mut logits {
@@ -226,7 +252,7 @@ mod tests {
             let logits = logits(seed, 3 + random(seed, 999) % 400);
             for answered in [0, 2] {
                 let position = seed as usize % 17;
-                let (id, _) = sampler.choose(&logits, position, answered, None, &mut scratch).unwrap();
+                let (id, _) = sampler.choose(&logits, &place(position, answered), None, &mut scratch).unwrap();
                 assert_eq!(id, plain(&sampler, &logits, position, answered), "seed {seed}: {:?}", sampler.params);
             }
         }
@@ -239,12 +265,12 @@ mod tests {
         let mut scratch = Scratch::default();
         let mut counts = [0i32; 3];
         for position in 0..8000 {
-            counts[sampler.choose(&logits, position, 0, None, &mut scratch).unwrap().0 as usize] += 1;
+            counts[sampler.choose(&logits, &place(position, 0), None, &mut scratch).unwrap().0 as usize] += 1;
         }
         // Five standard deviations around 1000, 2000 and 5000.
         assert!((counts[0] - 1000).abs() < 148 && (counts[1] - 2000).abs() < 194 && (counts[2] - 5000).abs() < 217);
         sampler.params.top_k = 1;
-        assert!((0..100).all(|p| sampler.choose(&logits, p, 0, None, &mut scratch).unwrap().0 == 2));
+        assert!((0..100).all(|p| sampler.choose(&logits, &place(p, 0), None, &mut scratch).unwrap().0 == 2));
     }
 
     #[test]
@@ -260,8 +286,8 @@ mod tests {
         for _ in 0..3 {
             sampler.accept(0);
         }
-        let mut logits = [1.1, -1.1, 5.0, 6.0];
-        sampler.adjust(&mut logits, &[3]);
+        let mut logits = Vec::new();
+        sampler.adjust(&[1.1, -1.1, 5.0, 6.0], &[3], None, &mut logits);
         let expected = (((1.1f32 + 0.7) / 1.7) - 0.1f32 * 3.0) - 0.3;
         assert_eq!(logits, [expected, -1.1 * 1.7, 5.0, f32::NEG_INFINITY]);
     }
@@ -270,18 +296,36 @@ mod tests {
     fn logits_that_are_no_numbers_give_no_token() {
         let sampler = Sampler::new(SamplingParams::default(), 0, Vec::new(), 0, &[]);
         let mut scratch = Scratch::default();
-        assert_eq!(sampler.choose(&[], 0, 0, None, &mut scratch), None);
-        assert_eq!(sampler.choose(&[0.0, f32::NAN], 0, 0, None, &mut scratch), None);
+        assert!(sampler.choose(&[], &place(0, 0), None, &mut scratch).is_err());
+        assert!(sampler.choose(&[0.0, f32::NAN], &place(0, 0), None, &mut scratch).is_err());
         // Banning everything leaves the lowest id instead of a panic.
         let banned = Sampler::new(SamplingParams::default(), 0, vec![0, 1], 1, &[]);
-        assert_eq!(banned.choose(&[0.0, 1.0], 0, 0, None, &mut scratch).unwrap().0, 0);
+        assert_eq!(banned.choose(&[0.0, 1.0], &place(0, 0), None, &mut scratch).unwrap().0, 0);
+    }
+
+    #[test]
+    fn a_constraint_comes_before_everything_else() {
+        let mut scratch = Scratch::default();
+        let mut choose = |params: SamplingParams, ends: &[u32], allowed: u32| {
+            let sampler = Sampler::new(params, 7, ends.to_vec(), 1, &[]);
+            let place = Answered { position: 3, tokens: 0, allowed: Some(&[allowed]) };
+            sampler.choose(&[1.0, 4.0, 3.0, 2.0], &place, None, &mut scratch).map(|(id, _)| id)
+        };
+        assert_eq!(choose(SamplingParams::greedy(), &[], 0b1101), Ok(2));
+        let first = SamplingParams { top_k: 1, ..SamplingParams::default() };
+        assert_eq!(choose(first, &[], 0b1001), Ok(3), "the first of those allowed");
+        assert_eq!(choose(SamplingParams::greedy(), &[2], 0b1101), Ok(3), "ends are banned too");
+        assert_eq!(choose(SamplingParams::greedy(), &[0, 2], 0b101), Ok(2), "unless nothing else is left");
+        assert_eq!(choose(SamplingParams::default(), &[0], 0b1), Ok(0));
+        assert!(choose(SamplingParams::default(), &[0], 0).is_err());
+        assert!(choose(SamplingParams::greedy(), &[], 1 << 9).is_err(), "beyond the vocabulary");
     }
 
     #[test]
     fn logprobs_are_the_models_own() {
         let biased = SamplingParams { logit_bias: vec![(0, 50.0)], ..SamplingParams::greedy() };
         let sampler = Sampler::new(biased, 0, Vec::new(), 0, &[]);
-        let (id, report) = sampler.choose(&[0.0, 0.0], 0, 0, Some(2), &mut Scratch::default()).unwrap();
+        let (id, report) = sampler.choose(&[0.0, 0.0], &place(0, 0), Some(2), &mut Scratch::default()).unwrap();
         let half = -std::f64::consts::LN_2;
         assert_eq!((id, report), (0, Some(TokenLogprobs { chosen: half, top: vec![(0, half), (1, half)] })));
     }

@@ -5,6 +5,7 @@
 mod faults;
 mod requests;
 mod run;
+mod service;
 mod simulation;
 mod speculation;
 mod toy;

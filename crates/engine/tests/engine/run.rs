@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use lockstep_engine::{
-    Engine, EngineOptions, Event, FinishReason, LogitsDigest, LogitsObserver, Request, RequestId, TokenLogprobs, Usage,
+    Attached, Engine, EngineOptions, Event, FinishReason, LogitsDigest, LogitsObserver, Request, RequestId,
+    TokenLogprobs, Usage,
 };
 
 use crate::toy::{END, Ticks, Toy, ToyText};
@@ -80,7 +81,8 @@ pub(crate) fn engine(toy: Toy, options: EngineOptions) -> Engine<Toy> {
 
 pub(crate) fn watched(engine: &mut Engine<Toy>, request: Request) -> (RequestId, Arc<Mutex<Watch>>) {
     let watch = Arc::new(Mutex::new(Watch::default()));
-    (engine.submit_observed(request, Box::new(Arc::clone(&watch))).unwrap(), watch)
+    let attached = Attached { observer: Some(Box::new(Arc::clone(&watch))), ..Attached::default() };
+    (engine.submit_with(request, attached).unwrap(), watch)
 }
 
 /// Steps until nothing is left.
