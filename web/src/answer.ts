@@ -1,0 +1,153 @@
+// An answer as it is shown: its measures, its text, what can be done with it, and the verdict of a replay.
+
+import { Tape } from "./chart";
+import { compare } from "./compare";
+import { copy, el, nextFrame, say } from "./dom";
+import { Markdown } from "./markdown";
+import type { Run } from "./run";
+import { count, gaps, perSecond, wholeMs } from "./stats";
+
+export interface Actions {
+  details(run: Run): void;
+  code(run: Run): void;
+  /** Runs the same request again; the second run, already started. */
+  replay(run: Run, changed: () => void): Run;
+  /** Answers the message anew; absent where later messages build on this one. */
+  retry: () => void;
+  /** Makes this the answer that the conversation goes on from; null where there is no choice. */
+  choose: ((run: Run) => void) | null;
+}
+
+const ENDS: Record<string, string> = {
+  length: "Ended at the token limit.",
+  content_filter: "Ended by a filter.",
+  deadline: "Ended at its deadline.",
+};
+
+export class AnswerView {
+  readonly node: HTMLElement;
+  private readonly rate = el("b");
+  private readonly ttft = el("b");
+  private readonly tokens = el("span", { class: "tokens" });
+  private readonly tape = new Tape();
+  private readonly thought = el("details", { class: "thought", hidden: true }, el("summary", {}, "Reasoning"), el("p"));
+  private readonly body: Markdown;
+  private readonly end = el("p", { class: "end", hidden: true });
+  private readonly actions: HTMLElement;
+  private readonly verdict = el("div", { class: "verdict", "aria-live": "polite", hidden: true });
+  private readonly inLane: boolean;
+  private readonly replayButton: HTMLButtonElement;
+  private second: Run | null = null;
+
+  constructor(
+    readonly run: Run,
+    private readonly does: Actions,
+    title: string | null,
+  ) {
+    this.inLane = title !== null;
+    const readout = el("button", { type: "button", class: "readout", title: "Details", click: () => does.details(run) });
+    const figures = el("span", {}, this.rate, " tok/s · TTFT ", this.ttft, " ms");
+    readout.append(this.tape.node, figures, this.tokens);
+    this.body = new Markdown(el("div", { class: "text" }));
+    const copyButton = el("button", { type: "button", class: "quiet" }, "Copy");
+    copyButton.addEventListener("click", () => void copy(run.text, copyButton));
+    const button = (label: string, act: () => void) => el("button", { type: "button", class: "quiet", click: act }, label);
+    this.replayButton = button("Replay and compare", () => this.replay());
+    const { choose } = does;
+    this.actions = el(
+      "div",
+      { class: "actions", hidden: true },
+      choose ? button("Go on with this", () => choose(run)) : null,
+      this.replayButton,
+      copyButton,
+      button("Code", () => does.code(run)),
+      button("Details", () => does.details(run)),
+      choose ? null : button("Retry", () => does.retry()),
+    );
+    const head = el("div", { class: "answer-head" }, title === null ? null : el("span", { class: "lane" }, title), readout);
+    const parts = [head, this.thought, this.body.node, this.end, this.actions, this.verdict];
+    this.node = el("article", { class: "answer" }, ...parts);
+    this.show();
+  }
+
+  readonly show = (): void => {
+    const { run } = this;
+    this.node.dataset["state"] = run.state;
+    say(this.rate, perSecond(run.rate));
+    const waiting = run.state === "waiting" && run.startedAt > 0;
+    say(this.ttft, wholeMs(waiting ? performance.now() - run.startedAt : run.ttft));
+    say(this.tokens, [run.tokens > 0 ? `${count(run.tokens)} tokens` : "", this.seed].filter(Boolean).join(" \u00b7 "));
+    this.tape.draw(gaps(run.arrivals));
+    if (run.reasoning !== "") {
+      this.thought.hidden = false;
+      const text = this.thought.lastElementChild;
+      if (text) say(text, run.reasoning);
+    }
+    const { node } = this.body;
+    const atEnd = node.scrollHeight - node.scrollTop - node.clientHeight < 40;
+    this.body.show(run.text);
+    // A lane has a height of its own: it follows its text unless somebody scrolled up.
+    if (this.inLane && run.active && atEnd) node.scrollTop = node.scrollHeight;
+    const end = run.state === "stopped" ? "Stopped." : run.state === "failed" ? failed(run) : (ENDS[run.finish ?? ""] ?? "");
+    say(this.end, end);
+    this.end.hidden = end === "";
+    this.actions.hidden = run.active;
+    this.replayButton.disabled = run.state !== "done";
+    // The wait for the first token is a clock of its own.
+    if (waiting) nextFrame(this.show);
+  };
+
+  private get seed(): string {
+    return this.inLane && this.run.seed !== null ? `seed ${this.run.seed}` : "";
+  }
+
+  private replay(): void {
+    if (this.second?.active) return;
+    this.second = this.does.replay(this.run, () => nextFrame(this.showVerdict));
+    this.showVerdict();
+  }
+
+  private readonly showVerdict = (): void => {
+    const { run, second } = this;
+    if (second === null) return;
+    this.verdict.hidden = false;
+    this.verdict.dataset["state"] = second.active ? "running" : "different";
+    if (second.active) {
+      const line = `Replaying with seed ${second.seed ?? "?"}: ${count(second.arrivals.length)} of ${count(run.tokens)} tokens`;
+      this.verdict.replaceChildren(el("p", {}, line));
+    } else if (second.state !== "done") {
+      this.verdict.dataset["state"] = "running";
+      this.verdict.replaceChildren(el("p", {}, second.state === "stopped" ? "Replay stopped." : `Replay failed: ${failed(second)}`));
+    } else this.judge(second);
+  };
+
+  private judge(second: Run): void {
+    const { run } = this;
+    const found = compare(run, second);
+    if (found.same) this.verdict.dataset["state"] = "same";
+    const digests = found.digests === null ? "the server gave no digests" : `digests ${found.digests}`;
+    const same = el("p", {}, el("strong", {}, "The same bits."), ` Text identical over ${count(second.tokens)} tokens, ${digests}.`);
+    const parts: Node[] = [found.same ? same : el("p", {}, el("strong", {}, "Different."), ` ${capital(digests)}.`)];
+    if (found.parting) {
+      const { at, before, first, second: other } = found.parting;
+      const line = (what: string, text: string) => el("div", {}, el("dt", {}, what), el("dd", {}, before, el("mark", {}, text || "(end)")));
+      parts.push(el("p", {}, `The texts part at character ${count(at + 1)}:`));
+      parts.push(el("dl", { class: "parting" }, line("first", first), line("replay", other)));
+    }
+    if (run.fingerprint !== second.fingerprint) {
+      parts.push(el("p", {}, "The server's fingerprint changed in between: another model, or another version."));
+    }
+    const row = (what: string, of: Run) =>
+      el("tr", {}, el("th", { scope: "row" }, what), el("td", { class: "digest" }, of.digest ?? "no digest"), el("td", {}, `${perSecond(of.rate)} tok/s`));
+    parts.push(el("table", {}, row("first", run), row("replay", second)));
+    this.verdict.replaceChildren(...parts);
+  }
+}
+
+export function failed(run: Run): string {
+  return run.error?.body.message ?? "It failed.";
+}
+
+function capital(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
