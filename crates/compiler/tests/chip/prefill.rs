@@ -1,26 +1,26 @@
 //! Prefill of the default model: many tokens in one step, with the host's bits.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
-
-mod common;
 
 use std::time::Instant;
 
-use common::host::on_the_host;
+use crate::common::chip::link;
+use crate::common::host::on_the_host;
+use crate::common::model;
 use lockstep_compiler::{Options, compile};
 use lockstep_formats::Gguf;
 use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_program::verify;
-use lockstep_simulator::{Linked, Simulator};
+use lockstep_simulator::Simulator;
+
+/// All of them.
+pub const TESTS: &[(&str, fn())] = &[("smollm2::prefill_equals_the_host", prefill_equals_the_host)];
 
 const BATCH: u32 = 128;
 
-#[test]
 fn prefill_equals_the_host() {
     let spec = MachineSpec::preset("lockstep1").unwrap();
-    let file = common::model::bytes();
+    let file = model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
     let model = from_gguf(&gguf).unwrap();
     let weights = contract_weights(&model).unwrap();
@@ -39,12 +39,8 @@ fn prefill_equals_the_host() {
     let cycles: Vec<(&str, u64)> = program.entries.iter().map(|entry| (entry.name.as_str(), entry.cycles)).collect();
     assert_eq!(cycles, [("prefill.320", 561_782), ("decode.320", 43_331)]);
     let start = Instant::now();
-    let violations = verify(&program);
-    println!("verified in {:?}", start.elapsed());
-    assert!(violations.is_empty(), "{}", violations[0]);
-    let start = Instant::now();
-    let linked = Linked::new(&program).unwrap_or_else(|fault| panic!("{fault}"));
-    println!("linked in {:?}", start.elapsed());
+    let linked = link(&program);
+    println!("verified and linked in {:?}", start.elapsed());
     let mut simulator = Simulator::new(&linked, Kernels::detect(), 1).unwrap();
     let tokens: Vec<u32> = (0..151).map(|at| (at * 7919 + 11) % 49_152).collect();
     let expected = on_the_host(&model, &tokens);

@@ -1,5 +1,6 @@
 //! The CPU host, which the chip is compared with.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lockstep_host::{Host, Item, Options, PackedWeights};
 use lockstep_kernels::Kernels;
@@ -7,7 +8,9 @@ use lockstep_models::Model;
 
 /// What the host makes of tokens: the logits behind each.
 pub fn on_the_host(model: &Model<'_>, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let cache = std::env::temp_dir().join(format!("lockstep-compiler-{}.packed", std::process::id()));
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let cache = std::env::temp_dir().join(format!("lockstep-compiler-{}-{run}.packed", std::process::id()));
     let weights = PackedWeights::open_or_pack(&cache, model, &|_, _| ()).unwrap();
     let options = Options { threads: 2, step_tokens: tokens.len(), kernels: Kernels::detect() };
     let mut host = Host::new(model.graph.clone(), weights, options).unwrap();

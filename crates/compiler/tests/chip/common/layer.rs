@@ -1,5 +1,4 @@
 //! A layer: by the arithmetic contract's own functions, and on its chip.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part
 
 use lockstep_arith::matrix::BlockMatrix;
 use lockstep_arith::rotary::{RotaryTable, rotate_adjacent, rotate_halves};
@@ -10,7 +9,7 @@ use lockstep_graph::contract::ContractWeight;
 use lockstep_graph::{Graph, Op, RotaryPairs};
 use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_program::{Program, verify};
+use lockstep_program::Program;
 use lockstep_simulator::{Error, Fault, Linked, Report, Simulator};
 
 /// A llama layer behind its embedding: the graph, and its weights in block formats.
@@ -131,14 +130,6 @@ impl<'w> Oracle<'w> {
         x.chunks_exact_mut(self.head_size).for_each(|head| rotate(head, cosines, sines));
         x
     }
-}
-
-/// A program without violations, linked.
-pub fn link<'p>(program: &'p Program<'static>) -> Linked<'p> {
-    let violations = verify(program);
-    let shown: Vec<String> = violations.iter().take(10).map(ToString::to_string).collect();
-    assert!(shown.is_empty(), "{}", shown.join("\n"));
-    Linked::new(program).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// A chip that runs one of the program's entries, the first if none is chosen.

@@ -7,3 +7,4 @@ pub mod host;
 pub mod layer;
 pub mod model;
 pub mod random;
+pub mod sources;

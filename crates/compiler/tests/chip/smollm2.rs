@@ -1,24 +1,24 @@
 //! The default model, compiled whole: the chip's logits are the host's, in the predicted cycles.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
-
-mod common;
 
 use std::time::Instant;
 
-use common::host::on_the_host;
+use crate::common::chip::link;
+use crate::common::host::on_the_host;
+use crate::common::model;
 use lockstep_compiler::{Options, compile};
 use lockstep_formats::Gguf;
 use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_program::verify;
-use lockstep_simulator::{Linked, Simulator};
+use lockstep_simulator::Simulator;
 
-#[test]
+/// All of them.
+pub const TESTS: &[(&str, fn())] = &[("smollm2::decode_equals_the_host", decode_equals_the_host)];
+
 fn decode_equals_the_host() {
     let spec = MachineSpec::preset("lockstep1").unwrap();
-    let file = common::model::bytes();
+    let file = model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
     let model = from_gguf(&gguf).unwrap();
     let weights = contract_weights(&model).unwrap();
@@ -36,12 +36,8 @@ fn decode_equals_the_host() {
     let cycles: Vec<(&str, u64)> = program.entries.iter().map(|entry| (entry.name.as_str(), entry.cycles)).collect();
     assert_eq!(cycles, [("decode.320", 43_091)]);
     let start = Instant::now();
-    let violations = verify(&program);
-    println!("verified in {:?}", start.elapsed());
-    assert!(violations.is_empty(), "{}", violations[0]);
-    let start = Instant::now();
-    let linked = Linked::new(&program).unwrap_or_else(|fault| panic!("{fault}"));
-    println!("linked in {:?}", start.elapsed());
+    let linked = link(&program);
+    println!("verified and linked in {:?}", start.elapsed());
     let mut simulator = Simulator::new(&linked, Kernels::detect(), 1).unwrap();
     let tokens = [1_u32, 4093, 260, 48_000, 11];
     let expected = on_the_host(&model, &tokens);

@@ -1,21 +1,22 @@
 //! Mutants of a compiled program, an embedding and a layer: each is rejected, or does the same, but for a few.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-mod common;
 #[allow(dead_code, reason = "only the filetests add tallies up")]
-#[path = "../../simulator/tests/support/mutants.rs"]
+#[path = "../../../simulator/tests/support/mutants.rs"]
 mod mutants;
 
-use common::layer::machine;
-use common::random::{Q4_1, Random, SMOLLM2, random_layer};
+use crate::common::chip::link;
+use crate::common::layer::machine;
+use crate::common::random::{Q4_1, Random, SMOLLM2, random_layer};
 use lockstep_arith::matrix::Format;
 use lockstep_compiler::Part;
 use lockstep_graph::RotaryPairs;
 use lockstep_program::mutate::{mutations, sample, spaced};
-use lockstep_program::verify;
 use lockstep_simulator::Simulator;
 
 use mutants::{Case, HEAD, Hazards, Tally, behaviour, hazards, judge, observe};
+
+/// All of them.
+pub const TESTS: &[(&str, fn())] = &[("mutation::few_mutants_survive", few_mutants_survive)];
 
 /// Mutants that are judged, chosen by a seed.
 const MUTANTS: usize = 150;
@@ -23,12 +24,11 @@ const MUTANTS: usize = 150;
 /// Positions run one after the other: what the first writes to the cache, the second sees.
 const POSITIONS: i32 = 2;
 
-#[test]
 fn few_mutants_survive() {
     let layer = random_layer(1, SMOLLM2, RotaryPairs::Adjacent, [Q4_1; 2], (50, Format::Lb8));
     let built = layer.part(&machine(20), Part::Model).unwrap_or_else(|error| panic!("{error}"));
     let program = spaced(&built).unwrap();
-    assert_eq!(verify(&program), []);
+    link(&program);
     let run = |simulator: &mut Simulator<'_>| {
         let mut random = Random(7);
         let lanes = program.machine.lanes() as usize;

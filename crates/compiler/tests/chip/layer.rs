@@ -1,23 +1,27 @@
 //! The first layer of the default model, its real weights: one program against the contract and against the host, at
 //! every position of its context.
-#![allow(missing_docs, clippy::unwrap_used)]
 
-mod common;
-
-use common::host::on_the_host;
-use common::layer::{Chip, Layer, Oracle, bits, link, machine};
-use common::random::Random;
+use crate::common::chip::link;
+use crate::common::host::on_the_host;
+use crate::common::layer::{Chip, Layer, Oracle, bits, machine};
+use crate::common::model;
+use crate::common::random::Random;
 use lockstep_arith::embedding;
 use lockstep_arith::matrix::Format;
 use lockstep_formats::Gguf;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
 
-#[test]
+/// All of them.
+pub const TESTS: &[(&str, fn())] = &[(
+    "layer::one_program_equals_contract_and_host_at_every_position",
+    one_program_equals_contract_and_host_at_every_position,
+)];
+
 fn one_program_equals_contract_and_host_at_every_position() {
     let spec = machine(20);
     let positions = spec.lanes() as usize;
-    let file = common::model::bytes();
+    let file = model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
     let whole = from_gguf(&gguf).unwrap();
     let model = whole.first_layer().unwrap();

@@ -1,5 +1,4 @@
 //! Layers of seeded weights.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part
 
 use lockstep_arith::matrix::{BlockMatrix, Format, GROUP};
 use lockstep_graph::contract::ContractWeight;

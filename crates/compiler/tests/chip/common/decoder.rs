@@ -1,11 +1,6 @@
 //! Graphs of small decoders.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its own part
 
-use lockstep_arith::matrix::Format;
-use lockstep_graph::contract::ContractWeight;
 use lockstep_graph::{Builder, Graph, NodeId, Op, Rotary, RotaryPairs, WeightId};
-
-use super::random::Random;
 
 /// The function of the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,16 +144,6 @@ impl Decoder {
         let y = if self.post_norms { norm(b, post_norm, self.hidden, y) } else { y };
         b.add(Op::Add, &[residual, y]).unwrap()
     }
-}
-
-/// Values for all weights of a graph: matrices in the formats in turn.
-pub fn weights(graph: &Graph, seed: u64, formats: &[Format]) -> Vec<ContractWeight> {
-    let (mut random, mut formats) = (Random(seed), formats.iter().cycle());
-    let one = |shape: &[usize]| match shape {
-        [rows, cols] => ContractWeight::Matrix(random.matrix(*rows, *cols, *formats.next().unwrap())),
-        shape => ContractWeight::Vector(random.vector(shape.iter().product())),
-    };
-    graph.weights.iter().map(|weight| weight.shape.as_slice()).map(one).collect()
 }
 
 fn matrix(b: &mut Builder, name: &str, rows: usize, cols: usize) -> WeightId {
