@@ -6,8 +6,8 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
-use crate::Error;
 use crate::error::one_line;
+use crate::{Error, Message};
 
 /// Steps a template may take. One step also pays for 64 bytes that the template makes (minijinja's rate), so this bounds
 /// its memory as well: to 32 MB. Real templates need some thousand.
@@ -22,15 +22,6 @@ const JSON_BYTES_MAX: usize = 32 << 20;
 const SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of macros and includes.
 const DEPTH_MAX: usize = 64;
-
-/// One message of a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// Its text.
-    pub content: String,
-}
 
 /// A compiled chat template: messages to prompt text.
 #[derive(Debug)]
@@ -70,7 +61,7 @@ impl ChatTemplate {
     ) -> Result<String, Error> {
         let today = date.to_owned();
         let clock = Value::from_function(move |format: String| format_date(&today, &format));
-        let said: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let said: usize = messages.iter().map(Message::bytes).sum();
         let bytes = (said + tools.map_or(0, |tools| tools.to_string().len())) as u64;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes));

@@ -13,7 +13,7 @@ pub fn check(data: &[u8]) {
         use_on(&tokenizer, &text);
     }
     if let Ok(template) = ChatTemplate::new(&text, "<s>", "</s>") {
-        let messages = [Message { role: "user".to_owned(), content: "hello".to_owned() }];
+        let messages = [Message::new("user", "hello")];
         // An error is a fine answer to a hostile template; its text must stay one line.
         if let Err(error) = template.render(&messages, None, true, "2026-01-31") {
             assert_eq!(error.to_string().lines().count(), 1);

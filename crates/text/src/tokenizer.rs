@@ -161,6 +161,11 @@ impl Tokenizer {
         }
     }
 
+    /// What a token is; None outside of the vocabulary.
+    pub fn kind(&self, id: u32) -> Option<TokenKind> {
+        self.inner.table.kind(id)
+    }
+
     /// A token as it stands in the vocabulary (`Ġthe`, `▁the`, `<0x0A>`); None outside of it.
     pub fn token_text(&self, id: u32) -> Option<&str> {
         self.inner.table.text(id)

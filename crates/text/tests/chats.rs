@@ -3,17 +3,30 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_text::{ChatTemplate, Error, Message};
+use lockstep_text::{ChatTemplate, Error, FunctionCall, Message, ToolCall};
 use serde_json::Value;
 
 fn messages(value: &Value) -> Vec<Message> {
-    let text = |message: &Value, name: &str| message[name].as_str().unwrap().to_owned();
-    let message = |message| Message { role: text(message, "role"), content: text(message, "content") };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let call = |call: &Value| ToolCall {
+        function: FunctionCall {
+            name: text(&call["function"]["name"]).unwrap(),
+            arguments: call["function"]["arguments"].clone(),
+        },
+        ..ToolCall::new(&text(&call["id"]).unwrap(), "", "")
+    };
+    let message = |message: &Value| Message {
+        role: text(&message["role"]).unwrap(),
+        content: text(&message["content"]),
+        name: text(&message["name"]),
+        tool_calls: message["tool_calls"].as_array().into_iter().flatten().map(call).collect(),
+        tool_call_id: text(&message["tool_call_id"]),
+    };
     value.as_array().unwrap().iter().map(message).collect()
 }
 
 fn render(source: &str) -> Result<String, Error> {
-    let messages = [Message { role: "user".to_owned(), content: "Hi".to_owned() }];
+    let messages = [Message::new("user", "Hi")];
     ChatTemplate::new(source, "<s>", "</s>")?.render(&messages, None, true, "2026-02-03")
 }
 
@@ -85,7 +98,7 @@ fn a_hostile_template_ends_in_an_error() {
 fn a_long_chat_has_fuel_enough() {
     let source = "{% for m in messages %}{{ '<' + m.role + '>' + m.content | trim + '\n' }}{% endfor %}";
     let template = ChatTemplate::new(source, "", "").unwrap();
-    let message = Message { role: "user".to_owned(), content: "word ".repeat(2_000) };
+    let message = Message::new("user", &"word ".repeat(2_000));
     let prompt = template.render(&vec![message; 2_000], None, true, "2026-02-03").unwrap();
     assert!(prompt.len() > 19_000_000);
 }

@@ -56,7 +56,7 @@ fn turn(
     messages: &mut Vec<Message>,
     text: &str,
 ) -> Result<()> {
-    messages.push(Message { role: "user".into(), content: text.to_owned() });
+    messages.push(Message::new("user", text));
     interrupt::clear();
     let runs_before = session.engine.backend().simulated().map_or(0, |chip| chip.runs().len());
     let tokens = prompter.tokens(session, messages);
@@ -71,7 +71,7 @@ fn turn(
             for line in chip::lines(session, arguments, runs_before) {
                 output::note(&line);
             }
-            messages.push(Message { role: "assistant".into(), content: answer.text });
+            messages.push(Message::new("assistant", &answer.text));
         }
         Err(error) => {
             messages.pop();

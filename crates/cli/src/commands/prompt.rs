@@ -31,7 +31,7 @@ impl Prompter {
     /// The tokens after which an answer is due.
     pub fn tokens(&self, session: &Session, messages: &[Message]) -> Result<Vec<u32>> {
         match self {
-            Self::Raw => Ok(raw_tokens(session, messages.last().map_or("", |message| &message.content))),
+            Self::Raw => Ok(raw_tokens(session, messages.last().map_or("", Message::text))),
             Self::Template(template) => template_tokens(template, &session.outline.tokenizer, messages),
         }
     }
@@ -44,13 +44,10 @@ fn template_tokens(template: &ChatTemplate, tokenizer: &Tokenizer, messages: &[M
     let marks = EncodeOptions { add_special: false, parse_special: true };
     let plain = EncodeOptions { add_special: false, parse_special: false };
     let forges = |text: &str| tokenizer.encode(text, marks).iter().any(|&id| tokenizer.is_special(id));
-    if !messages.iter().any(|message| forges(&message.content)) {
+    if !messages.iter().any(|message| forges(message.text())) {
         return Ok(tokenizer.encode(&template.render(messages, None, true, DATE)?, marks));
     }
-    let place = |(index, message): (usize, &Message)| Message {
-        role: message.role.clone(),
-        content: format!("{OPEN}{index}{CLOSE}"),
-    };
+    let place = |(index, message): (usize, &Message)| Message::new(&message.role, &format!("{OPEN}{index}{CLOSE}"));
     let places: Vec<Message> = messages.iter().enumerate().map(place).collect();
     let text = template.render(&places, None, true, DATE)?;
     let mut ids = Vec::new();
@@ -58,7 +55,7 @@ fn template_tokens(template: &ChatTemplate, tokenizer: &Tokenizer, messages: &[M
         match part {
             Part::Template(text) => ids.extend(tokenizer.encode(text, marks)),
             Part::Message(index) => {
-                ids.extend(messages.get(index).into_iter().flat_map(|m| tokenizer.encode(&m.content, plain)));
+                ids.extend(messages.get(index).into_iter().flat_map(|m| tokenizer.encode(m.text(), plain)));
             }
         }
     }

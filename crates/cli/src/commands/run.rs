@@ -48,7 +48,7 @@ fn piped() -> Result<String> {
 
 fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, prompt: String) -> Result<ExitCode> {
     let mut messages = system(arguments);
-    messages.push(Message { role: "user".into(), content: prompt });
+    messages.push(Message::new("user", &prompt));
     let tokens = prompter.tokens(session, &messages)?;
     let prompt_tokens = tokens.len();
     interrupt::watch();
@@ -74,7 +74,7 @@ fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, pr
 
 /// The system message, where one is given.
 pub fn system(arguments: &RunArguments) -> Vec<Message> {
-    arguments.system.iter().map(|text| Message { role: "system".into(), content: text.clone() }).collect()
+    arguments.system.iter().map(|text| Message::new("system", text)).collect()
 }
 
 /// One answer; its text goes to standard output as it comes if `stream`.

@@ -1,0 +1,57 @@
+/// What can be wrong with a vocabulary, a schema or a grammar. One line each: what, where, remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No token could end an answer.
+    #[error("the vocabulary has no token that ends an answer: constrained answers need one")]
+    NoEnd,
+    /// A token that ends an answer lies outside of the vocabulary.
+    #[error("the end token {id} is not among the {tokens} tokens: use the tokenizer that came with the model")]
+    EndOutOfRange {
+        /// The token.
+        id: u32,
+        /// Tokens of the vocabulary.
+        tokens: usize,
+    },
+    /// The tree of tokens could not be made.
+    #[error("the vocabulary cannot be used for constrained answers: {problem}")]
+    Vocabulary {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A schema that is not one, or asks for what cannot be held.
+    #[error("JSON schema, at {place}: {problem}")]
+    Schema {
+        /// JSON pointer into the schema; `#` is its root.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A schema or grammar that needs more than one request may use.
+    #[error("{what} is too large: {problem}; make it smaller")]
+    TooLarge {
+        /// Schema, grammar or list of tools.
+        what: &'static str,
+        /// Which bound it broke.
+        problem: String,
+    },
+    /// A grammar that does not compile.
+    #[error("{what} cannot be compiled: {problem}")]
+    Grammar {
+        /// Schema, regular expression or tools.
+        what: &'static str,
+        /// The compiler's words.
+        problem: String,
+    },
+    /// A list of tools that makes no sense.
+    #[error("tools: {problem}")]
+    Tools {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+}
+
+/// An outside library's message: its first line, of bounded length, for it may quote hostile input.
+pub(crate) fn one_line(message: &str) -> String {
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given");
+    line.chars().take(300).collect()
+}
