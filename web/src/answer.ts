@@ -5,7 +5,7 @@ import { compare } from "./compare";
 import { copy, el, nextFrame, say } from "./dom";
 import { Markdown } from "./markdown";
 import type { Run } from "./run";
-import { count, gaps, perSecond, wholeMs } from "./stats";
+import { count, gaps, perSecond, time, wholeMs } from "./stats";
 
 export interface Actions {
   details(run: Run): void;
@@ -52,18 +52,13 @@ export class AnswerView {
     const copyButton = el("button", { type: "button", class: "quiet" }, "Copy");
     copyButton.addEventListener("click", () => void copy(run.text, copyButton));
     const button = (label: string, act: () => void) => el("button", { type: "button", class: "quiet", click: act }, label);
-    this.replayButton = button("Replay and compare", () => this.replay());
+    this.replayButton = button(title === null ? "Replay and compare" : "Compare", () => this.replay());
     const { choose } = does;
-    this.actions = el(
-      "div",
-      { class: "actions", hidden: true },
-      choose ? button("Go on with this", () => choose(run)) : null,
-      this.replayButton,
-      copyButton,
-      button("Code", () => does.code(run)),
-      button("Details", () => does.details(run)),
-      choose ? null : button("Retry", () => does.retry()),
-    );
+    const details = button("Details", () => does.details(run));
+    // A lane has little room.
+    const few = choose ? [button("Go on", () => choose(run)), this.replayButton, details] : null;
+    const all = () => [this.replayButton, copyButton, button("Code", () => does.code(run)), details, button("Retry", () => does.retry())];
+    this.actions = el("div", { class: "actions", hidden: true }, ...(few ?? all()));
     const head = el("div", { class: "answer-head" }, title === null ? null : el("span", { class: "lane" }, title), readout);
     const parts = [head, this.thought, this.body.node, this.end, this.actions, this.verdict];
     this.node = el("article", { class: "answer" }, ...parts);
@@ -76,7 +71,7 @@ export class AnswerView {
     say(this.rate, perSecond(run.rate));
     const waiting = run.state === "waiting" && run.startedAt > 0;
     say(this.ttft, wholeMs(waiting ? performance.now() - run.startedAt : run.ttft));
-    say(this.tokens, [run.tokens > 0 ? `${count(run.tokens)} tokens` : "", this.seed].filter(Boolean).join(" \u00b7 "));
+    say(this.tokens, this.aside);
     this.tape.draw(gaps(run.arrivals));
     if (run.reasoning !== "") {
       this.thought.hidden = false;
@@ -97,8 +92,12 @@ export class AnswerView {
     if (waiting) nextFrame(this.show);
   };
 
-  private get seed(): string {
-    return this.inLane && this.run.seed !== null ? `seed ${this.run.seed}` : "";
+  private get aside(): string {
+    const { run } = this;
+    const parts = run.tokens > 0 ? [`${count(run.tokens)} tokens`] : [];
+    if (this.inLane && run.seed !== null) parts.push(`seed ${run.seed}`);
+    if (!this.inLane && run.lpu?.total_time !== undefined) parts.push(`LPU ${time(run.lpu.total_time)}`);
+    return parts.join(" \u00b7 ");
   }
 
   private replay(): void {

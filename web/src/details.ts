@@ -7,8 +7,9 @@ import { count, exactTime, gaps, percentile, perSecond, time, wholeMs } from "./
 
 type Row = readonly [label: string, read: (run: Run) => string | null, code?: "code"];
 
+const KNOWN = "exact, known beforehand";
 const NONE = "\u2013";
-const ms = (value: number) => `${wholeMs(value)} ms`;
+const ms = (value: number) => (Number.isFinite(value) ? `${wholeMs(value)} ms` : NONE);
 
 const SERVER: Row[] = [
   ["Prompt", (run) => run.usage && `${time(run.usage.prompt_time)} for ${count(run.usage.prompt_tokens)} tokens`],
@@ -42,6 +43,7 @@ export class Details {
   private readonly tokens = el("b");
   private readonly p50 = el("b");
   private readonly p99 = el("b");
+  private readonly lpuNote = el("small", {}, KNOWN);
   private readonly spark = new Sparkline();
   private readonly cells: { cell: HTMLElement; row: Row }[] = [];
 
@@ -53,9 +55,9 @@ export class Details {
     const key = (name: string, value: HTMLElement) => el("span", { class: name }, `${name} `, value);
     const legend = el("p", { class: "legend" }, key("p50", this.p50), key("p99", this.p99));
     const between = el("section", {}, el("h3", {}, "Between tokens", el("small", {}, "in this browser")), this.spark.node, legend);
-    const server = this.table("At the server", null, SERVER);
-    const lpu = this.table("On the LPU", "exact, known beforehand", LPU);
-    const identity = this.table("To get it again", null, IDENTITY);
+    const server = this.table(SERVER, "At the server");
+    const lpu = this.table(LPU, "On the LPU", this.lpuNote);
+    const identity = this.table(IDENTITY, "To get it again");
     $("details").append(figures, between, server, lpu, identity);
     this.show();
   }
@@ -70,14 +72,14 @@ export class Details {
     if (run === this.run) nextFrame(this.show);
   }
 
-  private table(title: string, note: string | null, rows: Row[]): HTMLElement {
+  private table(rows: Row[], ...title: (Node | string)[]): HTMLElement {
     const list = el("dl");
     for (const row of rows) {
       const cell = el("dd", { class: row[2] ?? "" });
       this.cells.push({ cell, row });
       list.append(el("div", {}, el("dt", {}, row[0]), cell));
     }
-    return el("section", {}, el("h3", {}, title, note === null ? null : el("small", {}, note)), list);
+    return el("section", {}, el("h3", {}, ...title), list);
   }
 
   private readonly show = (): void => {
@@ -85,10 +87,11 @@ export class Details {
     const between = gaps(run?.arrivals ?? []);
     say(this.rate, perSecond(run?.rate ?? NaN));
     say(this.ttft, wholeMs(run?.ttft ?? NaN));
-    say(this.tokens, run ? count(run.tokens) : NONE);
+    say(this.tokens, count(run?.tokens || undefined));
     say(this.p50, ms(percentile(between, 0.5)));
     say(this.p99, ms(percentile(between, 0.99)));
     for (const figure of [this.rate, this.ttft, this.tokens]) figure.classList.toggle("none", figure.textContent === NONE);
+    say(this.lpuNote, run?.state === "done" && run.lpu === null ? "no program for this length" : KNOWN);
     this.spark.draw(between);
     for (const { cell, row } of this.cells) say(cell, (run && row[1](run)) ?? NONE);
   };

@@ -119,9 +119,11 @@ class Playground {
     $("turns").append(turn.node);
     this.details.look(first);
     for (const run of turn.runs) void this.start(turn, run);
-    this.follows = true;
     this.showActive();
-    this.follow();
+    // Of several streams the first stands on top, and all go on below it.
+    this.follows = turn.head === null;
+    if (turn.head) this.chat.scrollTop = turn.head.offsetTop - this.chat.offsetTop;
+    else this.follow();
     return true;
   }
 
@@ -173,7 +175,7 @@ class Playground {
   private showCode(): void {
     const draft = this.message.value.trim();
     const last = this.turns.at(-1);
-    if (draft === "" && last) this.code.open(last.runs[0].replay);
+    if (draft === "" && last) this.code.open(last.chosen.replay);
     else {
       const history: Message[] = [...this.history, { role: "user", content: draft || (IDEAS[0] ?? "") }];
       const made = this.made(() => request(this.controls.settings, history));

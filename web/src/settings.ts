@@ -83,7 +83,7 @@ export function request(settings: Settings, history: readonly Message[], seed = 
 /** One request a stream: all with one seed, or with neighbouring ones. */
 export function requests(settings: Settings, history: readonly Message[]): ChatRequest[] {
   if (settings.streams === 1) return [request(settings, history)];
-  const first = settings.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const first = settings.seed ?? Math.floor(Math.random() * 1e6);
   const lanes = Array.from({ length: settings.streams }, (_, lane) => lane);
   return lanes.map((lane) => request(settings, history, settings.seeds === "same" ? first : first + lane));
 }

@@ -10,8 +10,11 @@ export type TurnActions = Omit<Actions, "choose" | "retry"> & { retry(turn: Turn
 
 export class Turn {
   readonly node: HTMLElement;
-  private chosen: Run;
+  /** The answer that the conversation goes on from. */
+  chosen: Run;
   private readonly views: AnswerView[];
+  /** What several streams have in common; it stays in view. */
+  readonly head: HTMLElement | null;
   private readonly together = el("p", { class: "together" });
 
   constructor(
@@ -29,10 +32,11 @@ export class Turn {
     this.views = runs.map((run, lane) => new AnswerView(run, does, many ? `${lane + 1}` : null));
     const grid = el("div", { class: many ? "lanes" : "single" }, ...this.views.map((view) => view.node));
     // Two streams stand in two columns, eight in four: rows of equal length as far as there is room.
-    if (many) grid.dataset["columns"] = String(runs.length <= 4 && runs.length !== 3 ? 2 : runs.length <= 6 ? 3 : 4);
+    const columns = runs.length <= 4 && runs.length !== 3 ? 2 : runs.length <= 6 ? 3 : 4;
+    if (many) Object.assign(grid.dataset, { columns, rows: Math.ceil(runs.length / columns) });
     const said = el("div", { class: "said" }, el("p", {}, message));
-    const head = many ? el("div", { class: "together-row" }, this.together, this.again(actions)) : null;
-    this.node = el("section", { class: "turn" }, said, head, grid);
+    this.head = many ? el("div", { class: "together-row" }, this.together, this.again(actions)) : null;
+    this.node = el("section", { class: "turn" }, said, this.head, grid);
     this.choose(runs[0]);
     this.show();
   }
@@ -51,14 +55,19 @@ export class Turn {
   }
 
   stop(): void {
-    for (const run of this.runs) run.stop();
+    for (const run of this.runs) {
+      run.stop();
+      this.changed(run);
+    }
   }
 
   /** To be called for each change of a run. */
   readonly changed = (run: Run): void => {
     const view = this.views[this.runs.indexOf(run)];
-    if (view) nextFrame(view.show);
-    if (this.runs.length > 1) nextFrame(this.show);
+    // Tokens wait for the next frame; an end is shown at once.
+    const paint = run.active ? nextFrame : (show: () => void) => show();
+    if (view) paint(view.show);
+    if (this.runs.length > 1) paint(this.show);
   };
 
   private again(actions: TurnActions): HTMLElement {

@@ -41,6 +41,10 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
     if !options.without_answer {
         steps.push(with(&["run", "--release", "--", "run", "Why is the sky blue?", "--max-tokens", "16"]));
     }
+    // Only who changes the playground needs npm.
+    if crate::web::installed() {
+        steps.push(with(&["xtask", "web"]));
+    }
     // A browser comes from the system, not from a registry: without one `cargo xtask viewer` says how to get it.
     if crate::viewer::installed().is_some() {
         steps.push(with(&["xtask", "viewer"]));

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci | isa | peer | quality | simulators | viewer`.
+//! Development tasks: `cargo xtask ci | isa | peer | playground | quality | simulators | viewer | web`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
@@ -13,6 +13,7 @@ mod quality;
 mod simulators;
 mod spread;
 mod viewer;
+mod web;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,12 +34,16 @@ enum Task {
     Isa(isa::Options),
     /// Speed beside llama.cpp's `llama-bench`, in alternating runs
     Peer(peer::Options),
+    /// The page of `lockstep serve`, worked in a headless browser against a served model
+    Playground(web::drive::Options),
     /// Perplexity beside float32 and llama.cpp, over the same windows
     Quality(quality::Options),
     /// Speed of simulation beside SCALE-Sim, on an equal matrix product, and of the layer program
     Simulators(simulators::Options),
     /// The page of `lockstep explain --html`, worked by its own events in a headless browser
     Viewer(viewer::Options),
+    /// The playground's sources: types, tests, and that the committed page is made of them
+    Web(web::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,9 +51,11 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Isa(options) => isa::run(&options),
         Task::Peer(options) => peer::run(&options),
+        Task::Playground(options) => web::drive::run(&options),
         Task::Quality(options) => quality::run(&options),
         Task::Simulators(options) => simulators::run(&options),
         Task::Viewer(options) => viewer::run(&options),
+        Task::Web(options) => web::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
