@@ -48,7 +48,7 @@ export class AnswerView {
     const readout = el("button", { type: "button", class: "readout", title: "Details", click: () => does.details(run) });
     const figures = el("span", {}, this.rate, " tok/s · TTFT ", this.ttft, " ms");
     readout.append(this.tape.node, figures, this.tokens);
-    this.body = new Markdown(el("div", { class: "text" }));
+    this.body = new Markdown(el("div", title === null ? { class: "text" } : { class: "text", tabindex: 0, role: "group", "aria-label": `Stream ${title}` }));
     const copyButton = el("button", { type: "button", class: "quiet" }, "Copy");
     copyButton.addEventListener("click", () => void copy(run.text, copyButton));
     const button = (label: string, act: () => void) => el("button", { type: "button", class: "quiet", click: act }, label);

@@ -33,12 +33,12 @@ export async function models(key: string): Promise<Model[]> {
   return list.data ?? [];
 }
 
-/** Streams an answer; `chunk` is told of each as it arrives. Returns once the server has said that it is whole. */
+/** Streams an answer; `chunk` is told of each and when it was read, by this page's clock. Returns once the server has said that it is whole. */
 export async function streamChat(
   request: ChatRequest,
   caller: Caller,
   opened: (requestId: string | null) => void,
-  chunk: (chunk: Chunk) => void,
+  chunk: (chunk: Chunk, at: number) => void,
 ): Promise<void> {
   const init: RequestInit = {
     method: "POST",
@@ -56,13 +56,14 @@ export async function streamChat(
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { done, value } = await reader.read();
+    const at = performance.now();
     if (done) throw broken("The connection ended before the answer did.");
     for (const data of events.push(value)) {
       if (data === "[DONE]") return;
       const parsed = parse(data);
       if (parsed === null) throw broken("The server sent an event that is no JSON.");
       if (parsed.error) throw new ApiError(0, parsed.error, requestId);
-      chunk(parsed);
+      chunk(parsed, at);
     }
   }
 }

@@ -35,7 +35,7 @@ type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 export class Controls {
   settings: Settings;
   key = stored(() => sessionStorage, KEY);
-  private readonly form = $<HTMLFormElement>("settings");
+  private readonly form = $("settings").firstElementChild as HTMLFormElement;
   private readonly model = $<HTMLSelectElement>("model");
   private readonly streams = $<HTMLSelectElement>("streams");
   private readonly seeds = $<HTMLSelectElement>("seeds");

@@ -54,7 +54,7 @@ export class Details {
     figures.append(figure("Speed", this.rate, "tok/s"), figure("First token", this.ttft, "ms"), figure("Tokens", this.tokens, ""));
     const key = (name: string, value: HTMLElement) => el("span", { class: name }, `${name} `, value);
     const legend = el("p", { class: "legend" }, key("p50", this.p50), key("p99", this.p99));
-    const between = el("section", {}, el("h3", {}, "Between tokens", el("small", {}, "in this browser")), this.spark.node, legend);
+    const between = el("section", {}, el("h2", {}, "Between tokens", el("small", {}, "in this browser")), this.spark.node, legend);
     const server = this.table(SERVER, "At the server");
     const lpu = this.table(LPU, "On the LPU", this.lpuNote);
     const identity = this.table(IDENTITY, "To get it again");
@@ -79,7 +79,7 @@ export class Details {
       this.cells.push({ cell, row });
       list.append(el("div", {}, el("dt", {}, row[0]), cell));
     }
-    return el("section", {}, el("h3", {}, ...title), list);
+    return el("section", {}, el("h2", {}, ...title), list);
   }
 
   private readonly show = (): void => {

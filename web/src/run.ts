@@ -81,8 +81,8 @@ export class Run {
         this.request,
         caller,
         (requestId) => (this.requestId = requestId),
-        (chunk) => {
-          this.take(chunk);
+        (chunk, at) => {
+          this.take(chunk, at);
           changed();
         },
       );
@@ -100,7 +100,7 @@ export class Run {
     this.requestId ??= this.error.requestId;
   }
 
-  private take(chunk: Chunk): void {
+  private take(chunk: Chunk, at: number): void {
     if (!this.active) return;
     this.model = chunk.model ?? this.model;
     this.fingerprint = chunk.system_fingerprint ?? this.fingerprint;
@@ -115,7 +115,7 @@ export class Run {
       const token = content !== undefined || reasoning !== undefined;
       if (!token || (role !== undefined && !content && !reasoning)) continue;
       this.state = "streaming";
-      this.arrivals.push(performance.now() - this.startedAt);
+      this.arrivals.push(at - this.startedAt);
       this.text += content ?? "";
       this.reasoning += reasoning ?? "";
     }

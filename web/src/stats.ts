@@ -15,8 +15,22 @@ export function rate(arrivals: readonly number[]): number {
   return ((arrivals.length - 1) * 1000) / (last - first);
 }
 
+/**
+ * Times between tokens. Browsers hand over together what came while they were busy: such tokens share the time since the
+ * read before. Those of the first read have no time before them.
+ */
 export function gaps(arrivals: readonly number[]): number[] {
-  return arrivals.slice(1).map((at, i) => at - (arrivals[i] ?? at));
+  const found: number[] = [];
+  let before: number | undefined;
+  for (let i = 0; i < arrivals.length; ) {
+    const at = arrivals[i] ?? 0;
+    let end = i + 1;
+    while (end < arrivals.length && arrivals[end] === at) end++;
+    if (before !== undefined) found.push(...Array<number>(end - i).fill((at - before) / (end - i)));
+    before = at;
+    i = end;
+  }
+  return found;
 }
 
 const NONE = "\u2013";

@@ -54,8 +54,9 @@ async function conversation(browser: Browser, place: Place): Promise<void> {
   await it.picture("desktop-replay");
   await code(it, place);
 
-  await it.ask("And the sunset?");
+  await it.ask("<b>And the sunset?</b> `<img src=x>`");
   await it.rest();
+  check((await page.locator(".turn :is(img, .said b)").count()) === 0, "markup of a message reaches the document");
   await page.click("#code");
   const messages = /"messages": \[[\s\S]*?\n  \]/.exec(await it.text("#code-text"))?.[0] ?? "";
   check((messages.match(/"role"/g) ?? []).length === 3, `the conversation is not sent along: ${messages}`);

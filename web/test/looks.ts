@@ -1,10 +1,8 @@
 // How the page looks: light and dark, on a desk and on a phone, with less motion.
 
+import axe from "axe-core";
 import type { Browser } from "playwright-core";
 import { check, Playground, type Place } from "./page";
-
-/** Text over the colour behind it, by the formula of WCAG: at least 4.5 for any text that people read. */
-const CONTRAST = 4.5;
 
 export async function looks(browser: Browser, place: Place): Promise<void> {
   const backs: string[] = [];
@@ -19,8 +17,9 @@ export async function looks(browser: Browser, place: Place): Promise<void> {
     await it.press(".answer", "Replay and compare");
     await it.page.waitForSelector(".verdict[data-state=same]");
     await it.picture(`desktop-${colorScheme}`);
-    const pale = await it.page.evaluate(contrast, CONTRAST);
-    check(pale.length === 0, `${colorScheme}: ${pale.join("; ")}`);
+    await accessible(it, colorScheme);
+    await it.page.click("#tab-settings");
+    await accessible(it, `${colorScheme}, settings`);
     const back = () => it.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     backs.push(await back());
     await it.page.click("#theme");
@@ -39,6 +38,7 @@ async function phone(browser: Browser, place: Place, colorScheme: "light" | "dar
   const shown = async (name: string) => {
     await it.fits(name);
     await it.picture(`phone-${colorScheme}-${name}`);
+    await accessible(it, `phone, ${colorScheme}, ${name}`);
   };
   await shown("welcome");
   await it.set({ max_tokens: "48", seed: "2", temperature: "0.2" });
@@ -68,33 +68,12 @@ async function phone(browser: Browser, place: Place, colorScheme: "light" | "dar
   await it.close();
 }
 
-/** Runs in the page: texts too pale for what is behind them. */
-function contrast(least: number): string[] {
-  const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
-  const over = (colours: string[]): number[] => {
-    paint.clearRect(0, 0, 1, 1);
-    for (const colour of colours) {
-      paint.fillStyle = colour;
-      paint.fillRect(0, 0, 1, 1);
-    }
-    return [...paint.getImageData(0, 0, 1, 1).data.slice(0, 3)];
-  };
-  const luminance = (rgb: number[]) => {
-    const [r = 0, g = 0, b = 0] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const found = new Set<string>();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const parent = walker.currentNode.parentElement;
-    const text = walker.currentNode.textContent?.trim() ?? "";
-    if (!parent || text === "" || text === "\u2013" || !parent.checkVisibility() || parent.closest(":disabled, script, style, .unseen, .skip")) continue;
-    const behind: string[] = [];
-    for (let node: Element | null = parent; node; node = node.parentElement) behind.unshift(getComputedStyle(node).backgroundColor);
-    const back = luminance(over(behind));
-    const front = luminance(over([...behind, getComputedStyle(parent).color]));
-    const ratio = (Math.max(back, front) + 0.05) / (Math.min(back, front) + 0.05);
-    if (ratio < least) found.add(`"${text.slice(0, 30)}" has contrast ${ratio.toFixed(2)}`);
-  }
-  return [...found];
+/** The rules of WCAG that a program can check: contrast, names, roles, order. */
+async function accessible({ page }: Playground, where: string): Promise<void> {
+  const violations = await page.evaluate(async (source) => {
+    if (!("axe" in window)) (0, eval)(source);
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html.slice(0, 120)} ${node.failureSummary}`).join("; ")}`);
+  }, axe.source);
+  check(violations.length === 0, `${where}: ${violations.join("\n")}`);
 }

@@ -110,6 +110,8 @@ test("measures", () => {
   assert.equal(percentile(Array.from({ length: 100 }, (_, i) => i + 1), 0.99), 99);
   assert.ok(Number.isNaN(percentile([], 0.5)));
   assert.deepEqual(gaps([5, 6, 8]), [1, 2]);
+  assert.deepEqual(gaps([5, 5, 6, 8, 8, 8]), [1, 2 / 3, 2 / 3, 2 / 3]);
+  assert.deepEqual(gaps([]), []);
   assert.equal(rate([100, 110, 120]), 100);
   assert.ok(Number.isNaN(rate([100])));
   assert.deepEqual([perSecond(812.4), perSecond(NaN), perSecond(1234), wholeMs(18.2), wholeMs(3.14)], ["812", "\u2013", "1,234", "18", "3.1"]);
