@@ -55,9 +55,11 @@ export class AnswerView {
     this.replayButton = button(title === null ? "Replay and compare" : "Compare", () => this.replay());
     const { choose } = does;
     const details = button("Details", () => does.details(run));
+    const retry = button("Retry", () => does.retry());
+    retry.classList.add("retry");
     // A lane has little room.
     const few = choose ? [button("Go on", () => choose(run)), this.replayButton, details] : null;
-    const all = () => [this.replayButton, copyButton, button("Code", () => does.code(run)), details, button("Retry", () => does.retry())];
+    const all = () => [this.replayButton, copyButton, button("Code", () => does.code(run)), details, retry];
     this.actions = el("div", { class: "actions", hidden: true }, ...(few ?? all()));
     const head = el("div", { class: "answer-head" }, title === null ? null : el("span", { class: "lane" }, title), readout);
     const parts = [head, this.thought, this.body.node, this.end, this.actions, this.verdict];

@@ -71,7 +71,7 @@ export class Turn {
   };
 
   private again(actions: TurnActions): HTMLElement {
-    return el("button", { type: "button", class: "quiet", click: () => actions.retry(this) }, "Retry");
+    return el("button", { type: "button", class: "quiet retry", click: () => actions.retry(this) }, "Retry");
   }
 
   private choose(run: Run): void {
