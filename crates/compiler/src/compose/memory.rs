@@ -105,7 +105,7 @@ impl Composer<'_, '_> {
         hemisphere: Hemisphere,
         others: &[u8],
     ) -> Option<(Word, u64)> {
-        let mut slices = self.layout.near_slices();
+        let mut slices = self.layout.value_slices(hemisphere);
         if self.interval.is_some() {
             // The busiest slice bounds a loop's interval.
             slices.sort_by_key(|slice| self.taken.load(Queue::Mem(hemisphere, *slice)));
@@ -198,6 +198,14 @@ impl Composer<'_, '_> {
         })
     }
 
+    /// Sees to it that memory holds so many copies of a value that is read often.
+    pub(crate) fn spread(&mut self, value: Value, copies: usize) -> Result<(), Error> {
+        for side in [Hemisphere::East, Hemisphere::West].into_iter().cycle().take(copies) {
+            self.put(value, side, ANY)?;
+        }
+        Ok(())
+    }
+
     /// The value in memory of a hemisphere.
     pub(crate) fn in_memory(&mut self, value: Value, hemisphere: Hemisphere) -> Result<Stored, Error> {
         let found = |c: &Self| c.nodes[value.0].stored.iter().find(|s| s.hemisphere() == hemisphere).cloned();
@@ -214,7 +222,7 @@ impl Composer<'_, '_> {
 
     /// A word in each near slice from `limit` on.
     pub(crate) fn outer_words(&self, hemisphere: Hemisphere, limit: u8) -> Vec<Word> {
-        (limit..self.layout.near.end).map(|slice| Word { chip: 0, hemisphere, slice, bank: 0, word: 0 }).collect()
+        (limit..self.layout.values.end).map(|slice| Word { chip: 0, hemisphere, slice, bank: 0, word: 0 }).collect()
     }
 
     /// As [`Self::apart`], all in slices below `limit`.
@@ -238,7 +246,8 @@ impl Composer<'_, '_> {
                 if found.is_some() {
                     break;
                 }
-                self.put(*value, hemisphere, Target::Beside(&outer))?;
+                let others = outer.iter().chain(chosen.iter().flat_map(|s| &s.words)).copied().collect::<Vec<_>>();
+                self.put(*value, hemisphere, Target::Beside(&others))?;
             }
             chosen.push(found.ok_or_else(|| Error::NoSlot {
                 what: "copies in different slices".into(),
@@ -247,6 +256,23 @@ impl Composer<'_, '_> {
             })?);
         }
         Ok(chosen)
+    }
+
+    /// The value in memory of a hemisphere, in other slices than these: where it is, or where least else is done.
+    pub(crate) fn output(&mut self, value: Value, side: Hemisphere, others: &[Word]) -> Result<Stored, Error> {
+        let fits = |stored: &&Stored| {
+            let apart = |word: &Word| others.iter().all(|other| other.slice != word.slice);
+            stored.hemisphere() == side && stored.words.iter().all(apart)
+        };
+        if self.nodes[value.0].producers.is_empty() || !self.nodes[value.0].stored.iter().any(|s| fits(&s)) {
+            self.put(value, side, Target::Beside(others))?;
+        }
+        let found = self.nodes[value.0].stored.iter().rfind(fits);
+        found.map(|stored| Stored { ready: 0, ..stored.clone() }).ok_or_else(|| Error::NoSlot {
+            what: "a copy in memory".into(),
+            from: 0,
+            tried: 0,
+        })
     }
 
     /// Writes the value to fixed words.

@@ -32,6 +32,7 @@ impl Composer<'_, '_> {
         let e = self.imax(e, -47)?;
         let exponent = self.isub(e, 11)?;
         let down = self.isub(0, exponent)?;
+        self.keep_as(down, Format::I8);
         let (mut codes, mut scales) = (Vec::new(), Vec::new());
         for &x in x {
             let magnitude = self.absolute(x)?;
@@ -63,6 +64,7 @@ impl Composer<'_, '_> {
         let e = self.iadd(e, 1)?;
         let e = self.imax(e, -40)?;
         let up = self.isub(bits - 1, e)?;
+        self.keep_as(up, Format::I8);
         let unit_exponent = self.isub(e, bits - 1)?;
         let mut codes = Vec::new();
         for &x in x {

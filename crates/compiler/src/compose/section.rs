@@ -10,6 +10,7 @@ use super::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::network::{Order, Section};
 use crate::place::heads::HeadLanes;
+use crate::place::layout::Run;
 use crate::place::tiles::Tiled;
 use crate::place::{CacheRuns, Constants, Statics};
 use lockstep_machine::inst::operand::Format;
@@ -106,6 +107,12 @@ impl Code<'_> {
             c.add(along, across)
         };
         x.iter().map(turn).collect()
+    }
+
+    /// What is gathered from or scattered to.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Run> {
+        let caches = self.cache.into_iter().flat_map(|cache| cache.keys.iter().chain(&cache.values)).copied();
+        caches.chain(self.statics.rotaries.iter().flatten().flatten().map(|table| table.run))
     }
 
     pub(crate) fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {

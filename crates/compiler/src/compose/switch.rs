@@ -150,18 +150,32 @@ impl Composer<'_, '_> {
     /// Reads the row that `index` names, in each byte plane's table; all tables are in one hemisphere.
     pub(crate) fn gather(&mut self, index: Value, tables: &[Table], format: Format) -> Result<Value, Error> {
         let index = self.inside(index, &tables[0])?;
-        let mut stored = Stored { words: Vec::new(), format, ready: 0 };
-        for table in tables {
-            let plane =
-                self.first("gather", index.ready, |c, cycle| c.try_gather(&index, table, &stored.words, cycle))?;
-            stored.words.extend(plane.words);
-            stored.ready = stored.ready.max(plane.ready);
-        }
+        let stored = self.first("gather", index.ready, |c, cycle| c.try_gather(&index, tables, format, cycle))?;
         Ok(self.stored(stored))
     }
 
-    /// Gathers so that what the slices give meets at the vector unit's register in one cycle, on one stream.
-    fn try_gather(&mut self, index: &Stored, table: &Table, beside: &[Word], arrives: u64) -> Option<Stored> {
+    /// Gathers so that what the slices give meets at the vector unit's register in one cycle, each plane on a stream;
+    /// slices of one register share the index.
+    fn try_gather(&mut self, index: &Stored, tables: &[Table], format: Format, arrives: u64) -> Option<Stored> {
+        let mut stored = Stored { words: Vec::new(), format, ready: 0 };
+        let mut streams: Vec<(Position, Stream)> = Vec::new();
+        for table in tables {
+            let plane = self.try_gather_plane(index, table, &stored.words, arrives, &mut streams)?;
+            stored.words.extend(plane.words);
+            stored.ready = stored.ready.max(plane.ready);
+        }
+        Some(stored)
+    }
+
+    /// One plane of it; `streams` are where the index flows by already.
+    fn try_gather_plane(
+        &mut self,
+        index: &Stored,
+        table: &Table,
+        beside: &[Word],
+        arrives: u64,
+        streams: &mut Vec<(Position, Stream)>,
+    ) -> Option<Stored> {
         let side = table.run.hemisphere;
         let slices = table.slices();
         let positions: Vec<Position> = slices.iter().map(|word| self.slice_position(word)).collect();
@@ -175,15 +189,16 @@ impl Composer<'_, '_> {
         // What the innermost slices give passes no slice of their own register.
         let outer = self.outer_words(side, self.inner_slices(table));
         let (to, stored) = self.bring_in(outermost, starts, side, Format::U8, &[beside, &outer].concat())?;
-        let mut streams: Vec<(Position, Stream)> = Vec::new();
         for (residue, (word, position)) in slices.iter().zip(&positions).enumerate() {
             let issued = issued_at(self, *position)?;
             let known = streams.iter().find(|(at, _)| at == position).map(|(_, stream)| *stream);
-            let index = match known {
-                Some(stream) => stream,
-                None => self.read(index, *position, issued)?,
+            let index = if let Some(stream) = known {
+                stream
+            } else {
+                let stream = self.read(index, *position, issued)?;
+                streams.push((*position, stream));
+                stream
             };
-            streams.push((*position, index));
             let inst = Inst::Gather {
                 index,
                 address: Address { word: word.word, base: 0 },

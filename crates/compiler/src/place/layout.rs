@@ -1,6 +1,6 @@
 //! Where things lie in memory: zones of slices, words handed out, regions that repeat from layer to layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use lockstep_machine::geometry::Hemisphere;
@@ -98,6 +98,10 @@ pub(crate) struct Layout {
     pub(crate) near: Zone,
     /// Weights, tables, keys and values.
     pub(crate) far: Zone,
+    /// Where values of a block may lie: near, or anywhere for loops.
+    pub(crate) values: Zone,
+    /// Slices where values do not lie.
+    shunned: BTreeSet<(Hemisphere, u8)>,
     /// Words given out, from the bottom of each bank.
     used: BTreeMap<Bank, u32>,
     /// Words whose addresses move from instance to instance, with their base.
@@ -123,6 +127,8 @@ impl Layout {
             words_per_bank: spec.words_per_bank(),
             near: Zone { first: 0, end: border as u8 },
             far: Zone { first: border as u8, end: end as u8 },
+            values: Zone { first: 0, end: border as u8 },
+            shunned: BTreeSet::new(),
             used: BTreeMap::new(),
             moving: BTreeMap::new(),
             bank: None,
@@ -203,6 +209,20 @@ impl Layout {
         self.turns = turns;
     }
 
+    /// From here on, values lie anywhere: slices of matrices have nothing else to do while a loop runs.
+    pub(crate) fn widen(&mut self) {
+        self.values.end = self.far.end;
+        self.shunned.clear();
+    }
+
+    /// From here on, values do not lie in these far slices, all of which a gather or a scatter needs in one cycle.
+    pub(crate) fn shun(&mut self, runs: impl IntoIterator<Item = Run>) {
+        let slices =
+            runs.into_iter().flat_map(|run| (0..run.width).map(move |at| (run.hemisphere, run.first_slice + at)));
+        let near = self.near;
+        self.shunned.extend(slices.filter(|(_, slice)| *slice >= near.end));
+    }
+
     /// Whether the word is the first of an array.
     pub(crate) fn is_array(&self, hemisphere: Hemisphere, slice: u8, bank: u8, word: u16) -> bool {
         let ranges = self.arrays.get(&(hemisphere, slice, bank));
@@ -229,12 +249,16 @@ impl Layout {
         self.turn = self.turn.wrapping_add(turn);
     }
 
-    /// Near slices of the next value, first those whose turn it is.
-    pub(crate) fn near_slices(&mut self) -> Vec<u8> {
+    /// Slices of the next value, first those whose turn it is.
+    pub(crate) fn value_slices(&mut self, hemisphere: Hemisphere) -> Vec<u8> {
+        let mut slices: Vec<u8> = (self.values.first..self.values.end).collect();
+        slices.retain(|slice| !self.shunned.contains(&(hemisphere, *slice)));
         // A step that has no factor in common with the number of slices visits all of them.
-        self.turn = self.turn.wrapping_add(5);
-        let count = u32::from(self.near.end);
-        (0..count).map(|i| ((self.turn + i) % count) as u8).collect()
+        let step = if slices.len().is_multiple_of(5) { 7 } else { 5 };
+        self.turn = self.turn.wrapping_add(step);
+        let first = self.turn as usize % slices.len().max(1);
+        slices.rotate_left(first);
+        slices
     }
 
     /// The word that the next [`Self::take`] of a bank gives.
@@ -258,6 +282,14 @@ impl Layout {
         }
     }
 
+    /// Keeps an array that a block took from a copy of this layout.
+    pub(crate) fn keep(&mut self, word: Word) {
+        let (bank, first) = ((word.hemisphere, word.slice, word.bank), u32::from(word.word));
+        let end = self.used_in(bank).max(first + self.turns);
+        self.used.insert(bank, end);
+        self.arrays.entry(bank).or_default().push(first..first + self.turns);
+    }
+
     /// Takes back the word that was given out last in its bank.
     pub(crate) fn untake(&mut self, word: Word) {
         let bank = (word.hemisphere, word.slice, word.bank);
@@ -279,7 +311,7 @@ impl Layout {
 
     /// So many near words in different slices.
     pub(crate) fn near_planes(&mut self, what: &str, hemisphere: Hemisphere, planes: u8) -> Result<Vec<Word>, Error> {
-        let slices = self.near_slices();
+        let slices = self.value_slices(hemisphere);
         let first = (self.turn % 2) as u8;
         for bank in [first, 1 - first] {
             let free = slices.iter().filter_map(|slice| self.next(hemisphere, *slice, bank));

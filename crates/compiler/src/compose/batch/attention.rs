@@ -7,7 +7,7 @@ use lockstep_machine::inst::field::Uint;
 use lockstep_machine::inst::operand::{Format, Half, Orientation, TileKind};
 use lockstep_program::program::Word;
 
-use super::{Batch, SIDES, is_covered, write_quantized};
+use super::{Batch, SIDES, is_covered};
 use crate::compose::attention::{Attention, HALVES, load_keys, load_values, softmax};
 use crate::compose::cache::{broadcast, cache_tables};
 use crate::compose::matrix::{Activation, Load};
@@ -15,13 +15,24 @@ use crate::compose::timeline::Timeline;
 use crate::compose::{Operand, Stored, Value};
 use crate::error::Error;
 
+/// Copies of the mask of visible positions, which each head reads twice.
+const VISIBLE: usize = 4;
+
 /// What the loops of attention hand on.
 struct Heads {
-    /// By head, the codes on its lanes, and the exponent of their unit.
+    /// By query vector and key head, the codes on its lanes, and the exponent of their unit.
     queries: Vec<Stored>,
     units: Vec<Stored>,
     /// Exponents of keys and of values, on the lanes of their heads.
     rows: Vec<Stored>,
+}
+
+/// A head's weights of all positions, and their factor: the j-th of the query heads that share a key head.
+struct Weights {
+    kv: usize,
+    j: usize,
+    weight: Stored,
+    factor: Stored,
 }
 
 impl<'b> Batch<'_, 'b> {
@@ -41,20 +52,12 @@ impl<'b> Batch<'_, 'b> {
     /// Computes what is pending, writes keys and values to the cache, and hands on queries and exponents.
     fn present(&mut self, node: usize, attention: &Attention<'b>) -> Result<Heads, Error> {
         let pending = std::mem::take(&mut self.pending);
-        let (kv_heads, sharing) = (attention.heads.places.len(), attention.heads.sharing);
-        let mut heads = Heads { queries: Vec::new(), units: Vec::new(), rows: Vec::new() };
-        for _ in 0..kv_heads * sharing {
-            // Read by the planes of either side.
-            heads.queries.push(self.array(Hemisphere::West, Format::I16)?);
-            heads.units.push(self.array(Hemisphere::East, Format::I8)?);
-        }
-        for side in SIDES {
-            heads.rows.push(self.array(side, Format::I8)?);
-        }
         let inputs = self.code.section.nodes[node].inputs.clone();
         let (this, boundary) = (&*self, attention.heads.boundary());
         let rows = self.code.tiles * self.layout.lanes();
-        let c = self.schedule(|c| {
+        let (c, heads) = self.schedule(|c| {
+            let mut heads = Heads { queries: Vec::new(), units: Vec::new(), rows: Vec::new() };
+            c.layout.shun(this.code.tables());
             let mut values = this.loaded(c);
             this.compute(c, &pending, &mut values)?;
             let place = this.place(c)?;
@@ -65,22 +68,24 @@ impl<'b> Batch<'_, 'b> {
                 let runs = [&attention.cache.keys, &attention.cache.values][kind];
                 c.scatter(place.position, block.codes[0], &cache_tables(runs[0], rows))?;
                 c.keep_as(block.unit_exponent, Format::I8);
-                c.write_to(block.unit_exponent, &heads.rows[kind].words)?;
+                heads.rows.push(this.output(c, block.unit_exponent, SIDES[kind])?);
             }
-            for (j, query) in of(0).into_iter().enumerate() {
+            for query in of(0) {
                 let block = c.vector_block(boundary, HEAD_BITS, &[query])?;
-                for (kv, mask) in masks.iter().enumerate() {
+                for mask in &masks {
                     let codes = c.and(block.codes[0], *mask)?;
                     c.keep_as(codes, Format::I16);
-                    c.write_to(codes, &heads.queries[kv * sharing + j].words)?;
+                    // Read by the planes of either side.
+                    heads.queries.push(this.output(c, codes, Hemisphere::West)?);
                     let unit = broadcast(c, block.unit_exponent, *mask)?;
                     c.keep_as(unit, Format::I8);
-                    c.write_to(unit, &heads.units[kv * sharing + j].words)?;
+                    heads.units.push(this.output(c, unit, Hemisphere::East)?);
                 }
             }
-            Ok(())
+            Ok(heads)
         })?;
         self.push(c)?;
+        self.keep(heads.queries.iter().chain(&heads.units).chain(&heads.rows));
         Ok(heads)
     }
 
@@ -141,12 +146,8 @@ impl<'b> Batch<'_, 'b> {
     }
 
     /// Scores and softmax: the weights of all positions and their factor, by head.
-    fn scores(&mut self, attention: &Attention<'b>, heads: &Heads) -> Result<Vec<[Stored; 2]>, Error> {
-        let sharing = attention.heads.sharing;
-        let mut weights = Vec::new();
-        for _ in 0..heads.queries.len() {
-            weights.push([self.array(Hemisphere::East, Format::I32)?, self.array(Hemisphere::West, Format::F32)?]);
-        }
+    fn scores(&mut self, attention: &Attention<'b>, heads: &Heads) -> Result<Vec<Weights>, Error> {
+        let (kv_heads, sharing) = (attention.heads.places.len(), attention.heads.sharing);
         let mut c = self.straight();
         let kind = TileKind::Wide12;
         let planes = self.pair_planes();
@@ -158,15 +159,19 @@ impl<'b> Batch<'_, 'b> {
         let mut timeline = Timeline::new(self.name, self.spec);
         timeline.straight(c);
         let this = &*self;
-        let c = self.schedule(|c| {
+        let (c, weights) = self.schedule(|c| {
+            let mut weights = Vec::new();
             let place = this.place(c)?;
             let iota = c.stored(attention.iota.clone());
             let visible = attention.visible(c, &[iota], place)?;
+            for visible in &visible {
+                c.spread(*visible, VISIBLE)?;
+            }
             let [key_exponents, value_exponents] = &attention.constants.exponents;
             for (half, plane) in HALVES.into_iter().zip(planes) {
                 for (kv, _) in attention.in_half(this.layout.lanes(), 0, half) {
                     for j in 0..sharing {
-                        let head = kv * sharing + j;
+                        let head = j * kv_heads + kv;
                         let row = c.new_row(plane)?;
                         let vector = &heads.queries[head];
                         let ready = c.activate(
@@ -179,15 +184,17 @@ impl<'b> Batch<'_, 'b> {
                         let score = attention.scaled(c, dot, unit, exponents)?;
                         let units = c.stored(value_exponents[0][kv].clone());
                         let (weight, factor) = softmax(c, &[score], &visible, &[units])?;
-                        c.write_to(weight[0], &weights[head][0].words)?;
-                        c.write_to(factor, &weights[head][1].words)?;
+                        let weight = this.output(c, weight[0], Hemisphere::East)?;
+                        let factor = this.output(c, factor, Hemisphere::West)?;
+                        weights.push(Weights { kv, j, weight, factor });
                     }
                 }
             }
-            Ok(())
+            Ok(weights)
         })?;
         timeline.looped(c, self.turns);
         self.blocks.push(timeline.finish()?);
+        self.keep(weights.iter().flat_map(|head| [&head.weight, &head.factor]));
         Ok(weights)
     }
 
@@ -197,7 +204,7 @@ impl<'b> Batch<'_, 'b> {
     }
 
     /// Weighted values: each pair of planes has half of the positions, and the exact sums of both are added.
-    fn weigh(&mut self, node: usize, attention: &Attention<'b>, weights: &[[Stored; 2]]) -> Result<(), Error> {
+    fn weigh(&mut self, node: usize, attention: &Attention<'b>, weights: &[Weights]) -> Result<(), Error> {
         let sharing = attention.heads.sharing;
         let kind = TileKind::Wide25;
         let planes = self.pair_planes();
@@ -207,11 +214,11 @@ impl<'b> Batch<'_, 'b> {
         }
         let mut timeline = Timeline::new(self.name, self.spec);
         timeline.straight(c);
-        let arrays = self.quantized_arrays_of(sharing)?;
-        let c = self.schedule(|c| {
+        let this = &*self;
+        let (c, arrays) = self.schedule(|c| {
             let masks: Vec<Value> = attention.masks.iter().map(|mask| c.stored(mask.clone())).collect();
             let mut attended: Vec<Option<Value>> = vec![None; sharing];
-            for (head, [weight, factor]) in weights.iter().enumerate() {
+            for Weights { kv, j, weight, factor } in weights {
                 let mut parts = Vec::new();
                 for (half, plane) in HALVES.into_iter().zip(planes) {
                     let row = c.new_row(plane)?;
@@ -223,17 +230,17 @@ impl<'b> Batch<'_, 'b> {
                 let sum = c.round_i64(sum)?;
                 let factor = c.stored(factor.clone());
                 let output = c.multiply(sum, factor)?;
-                let joined = &mut attended[head % sharing];
+                let joined = &mut attended[*j];
                 let before = joined.map_or(Operand::from(0), Operand::from);
-                *joined = Some(c.select(masks[head / sharing], output, before)?);
+                *joined = Some(c.select(masks[*kv], output, before)?);
             }
             let attended: Vec<Value> = attended.into_iter().flatten().collect();
             let x = c.quantize(&attended)?;
-            write_quantized(c, &x, &arrays)
+            this.write_quantized(c, &x)
         })?;
         timeline.looped(c, self.turns);
         self.blocks.push(timeline.finish()?);
-        self.quantized[node] = Some(arrays);
+        self.receive_quantized(node, arrays);
         Ok(())
     }
 }

@@ -43,14 +43,15 @@ pub(crate) struct Try {
 
 impl<'s, 'b> Loops<'s, 'b, '_> {
     /// Schedules a loop with the shortest interval that is found.
-    pub(super) fn schedule(
+    pub(super) fn schedule<T>(
         &self,
         found: &mut Option<Try>,
-        body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
-    ) -> Result<Composer<'s, 'b>, Error> {
+        body: impl Fn(&mut Composer<'s, 'b>) -> Result<T, Error>,
+    ) -> Result<(Composer<'s, 'b>, T), Error> {
         let composer = |interval| {
             let mut c = Composer::new(self.name, self.spec, self.layout, self.codebooks, interval);
             c.layout.set_turns(self.turns);
+            c.layout.widen();
             c
         };
         let attempt = |what: Try| {
@@ -58,14 +59,14 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
             c.identities = what.identities;
             c.layout.turn_by(what.turn);
             match body(&mut c) {
-                Ok(()) => Ok(Some(c)),
+                Ok(made) => Ok(Some((c, made))),
                 Err(Error::NoSlot { .. }) if what.interval < INTERVAL_MAX => Ok(None),
                 Err(error) => Err(error),
             }
         };
         let mut interval = if let Some(what) = *found {
-            if let Some(c) = attempt(what)? {
-                return Ok(c);
+            if let Some(done) = attempt(what)? {
+                return Ok(done);
             }
             what.interval
         } else {
@@ -77,9 +78,9 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
             for turn in 0..TURNS {
                 for identities in KEPT {
                     let what = Try { interval, identities, turn };
-                    if let Some(c) = attempt(what)? {
+                    if let Some(done) = attempt(what)? {
                         *found = Some(what);
-                        return Ok(c);
+                        return Ok(done);
                     }
                 }
             }
@@ -92,7 +93,7 @@ impl<'s, 'b> Loops<'s, 'b, '_> {
         &self,
         body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>,
     ) -> Result<BlockBuilder<'s>, Error> {
-        let c = self.schedule(&mut None, body)?;
+        let (c, ()) = self.schedule(&mut None, body)?;
         let mut timeline = Timeline::new(self.name, self.spec);
         timeline.looped(c, self.turns);
         timeline.finish()

@@ -19,7 +19,6 @@ use lockstep_program::program::Word;
 
 use super::cache::Place;
 use super::matrix::{Activation, Quantized};
-use super::memory::Target;
 use super::section::Code;
 use super::timeline::Timeline;
 use super::{Composer, Stored, Value};
@@ -33,6 +32,9 @@ use loops::{Found, Loops};
 /// Both sides of the vector unit.
 const SIDES: [Hemisphere; 2] = [Hemisphere::West, Hemisphere::East];
 
+/// Copies of an exponent that all planes' products wait for.
+const EXPONENTS: usize = 4;
+
 /// Copies of a value in memory, one a token each.
 type Copies = Vec<Stored>;
 
@@ -42,6 +44,13 @@ struct QuantizedArrays {
     codes: Vec<Copies>,
     scales: Vec<Copies>,
     exponent: Copies,
+}
+
+/// What a loop computed of a node: its value where later loops want it, quantised where matrices do.
+struct Handed {
+    node: usize,
+    arrays: Vec<Stored>,
+    quantized: Option<QuantizedArrays>,
 }
 
 /// Whether there is code for a section's attention for many tokens at once.
@@ -58,6 +67,8 @@ pub(crate) struct Batch<'s, 'b> {
     pub(crate) codebooks: &'b [([i8; 16], Vec<Run>)],
     pub(crate) turns: u32,
     pub(crate) name: &'b str,
+    /// A word of each slice that tables need.
+    tables: Vec<Word>,
     /// Each token's position.
     pub(crate) position: &'b Stored,
     /// Where the loops of an equal section fit, and how many loops there are so far.
@@ -77,7 +88,9 @@ struct Job<'b> {
     weight: usize,
     exponents: &'b Stored,
     bias: Option<&'b Stored>,
-    to: Stored,
+    /// The node, and the tile of its value.
+    node: usize,
+    tile: usize,
 }
 
 impl<'s, 'b> Batch<'s, 'b> {
@@ -91,6 +104,7 @@ impl<'s, 'b> Batch<'s, 'b> {
     ) -> Self {
         let mut layout = layout.clone();
         layout.set_turns(ports.tokens);
+        layout.widen();
         let nodes = code.section.nodes.len();
         Self {
             spec,
@@ -99,6 +113,7 @@ impl<'s, 'b> Batch<'s, 'b> {
             codebooks,
             turns: ports.tokens,
             name: "layer",
+            tables: code.tables().flat_map(|run| (0..run.width.into()).map(move |at| run.word(at))).collect(),
             position: &ports.position,
             found,
             loops: Cell::new(0),
@@ -141,28 +156,37 @@ impl<'s, 'b> Batch<'s, 'b> {
         Ok(self.blocks)
     }
 
-    /// Schedules a loop with the shortest interval that is found.
-    fn schedule(&self, body: impl Fn(&mut Composer<'s, 'b>) -> Result<(), Error>) -> Result<Composer<'s, 'b>, Error> {
+    /// Schedules a loop with the shortest interval that is found; gives what the body made, too.
+    fn schedule<T>(
+        &self,
+        body: impl Fn(&mut Composer<'s, 'b>) -> Result<T, Error>,
+    ) -> Result<(Composer<'s, 'b>, T), Error> {
         let Self { spec, codebooks, turns, name, .. } = *self;
         let index = self.loops.get();
         self.loops.set(index + 1);
         let mut found = self.found.borrow().get(index).copied().flatten();
-        let c = Loops { spec, layout: &self.layout, codebooks, turns, name }.schedule(&mut found, body)?;
+        let done = Loops { spec, layout: &self.layout, codebooks, turns, name }.schedule(&mut found, body)?;
         let mut all = self.found.borrow_mut();
         let count = all.len().max(index + 1);
         all.resize(count, None);
         all[index] = found;
-        Ok(c)
+        Ok(done)
     }
 
     fn straight(&self) -> Composer<'s, 'b> {
         Composer::new(self.name, self.spec, &self.layout, self.codebooks, None)
     }
 
-    /// Memory for a value that loops hand on.
-    fn array(&mut self, side: Hemisphere, format: Format) -> Result<Stored, Error> {
-        let words = self.layout.near_words("values of all tokens", side, format)?;
-        Ok(Stored { words, format, ready: 0 })
+    /// Keeps arrays for the loops that follow.
+    fn keep<'v>(&mut self, arrays: impl IntoIterator<Item = &'v Stored>) {
+        for word in arrays.into_iter().flat_map(|array| &array.words) {
+            self.layout.keep(*word);
+        }
+    }
+
+    /// An array for the loops that follow; its slices are none that tables need.
+    fn output(&self, c: &mut Composer<'s, 'b>, value: Value, side: Hemisphere) -> Result<Stored, Error> {
+        c.output(value, side, &self.tables)
     }
 
     fn place(&self, c: &mut Composer<'s, 'b>) -> Result<Place, Error> {
@@ -189,47 +213,71 @@ impl<'s, 'b> Batch<'s, 'b> {
     /// new arrays.
     fn flush(&mut self, to: &[Stored]) -> Result<(), Error> {
         let pending = std::mem::take(&mut self.pending);
-        let Some(last) = pending.last().copied() else { return Ok(()) };
-        let mut outputs: Vec<(usize, Vec<Stored>)> = Vec::new();
-        let mut quantized: Vec<(usize, QuantizedArrays)> = Vec::new();
-        for &node in &pending {
-            let (matrix, other) = self.wanted(node, last);
-            if matrix {
-                quantized.push((node, self.quantized_arrays(node)?));
-            }
-            if node == last && !to.is_empty() {
-                outputs.push((node, to.to_vec()));
-            } else if other {
-                let tiles = self.tiles(node);
-                let arrays =
-                    (0..tiles).map(|tile| self.array(SIDES[tile % 2], Format::F32)).collect::<Result<_, _>>()?;
-                outputs.push((node, arrays));
-            }
+        if pending.is_empty() {
+            return Ok(());
         }
         let this = &*self;
         let body = |c: &mut Composer<'s, 'b>| {
             let mut values = this.loaded(c);
             this.compute(c, &pending, &mut values)?;
-            for (node, arrays) in &quantized {
-                let x = c.quantize(&values[*node])?;
-                write_quantized(c, &x, arrays)?;
-            }
-            for (node, arrays) in &outputs {
-                for (value, array) in values[*node].iter().zip(arrays) {
+            this.hand_on(c, &pending, &values, to)
+        };
+        let (c, handed) = self.schedule(body)?;
+        self.push(c)?;
+        self.receive(handed);
+        Ok(())
+    }
+
+    /// Writes what later nodes want of the `pending` ones; the last one's value goes `to` somewhere.
+    fn hand_on(
+        &self,
+        c: &mut Composer<'s, 'b>,
+        pending: &[usize],
+        values: &[Vec<Value>],
+        to: &[Stored],
+    ) -> Result<Vec<Handed>, Error> {
+        let Some(last) = pending.last().copied() else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for &node in pending {
+            let (matrix, other) = self.wanted(node, last);
+            let quantized = if matrix {
+                let x = c.quantize(&values[node])?;
+                Some(self.write_quantized(c, &x)?)
+            } else {
+                None
+            };
+            let mut arrays = Vec::new();
+            if node == last && !to.is_empty() {
+                for (value, array) in values[node].iter().zip(to) {
                     c.write_to(*value, &array.words)?;
+                    arrays.push(array.clone());
+                }
+            } else if other {
+                for (value, side) in values[node].iter().zip(SIDES.into_iter().cycle()) {
+                    arrays.push(self.output(c, *value, side)?);
                 }
             }
-            Ok(())
-        };
-        let c = self.schedule(body)?;
-        self.push(c)?;
-        for (node, arrays) in outputs {
-            self.values[node] = Some(arrays.into_iter().map(|array| vec![array]).collect());
+            all.push(Handed { node, arrays, quantized });
         }
-        for (node, arrays) in quantized {
-            self.quantized[node] = Some(arrays);
+        Ok(all)
+    }
+
+    /// Notes where values are.
+    fn receive(&mut self, all: Vec<Handed>) {
+        for Handed { node, arrays, quantized } in all {
+            self.keep(&arrays);
+            if !arrays.is_empty() {
+                self.values[node] = Some(arrays.into_iter().map(|array| vec![array]).collect());
+            }
+            if let Some(quantized) = quantized {
+                self.receive_quantized(node, quantized);
+            }
         }
-        Ok(())
+    }
+
+    fn receive_quantized(&mut self, node: usize, arrays: QuantizedArrays) {
+        self.keep(arrays.codes.iter().chain(&arrays.scales).flatten().chain(&arrays.exponent));
+        self.quantized[node] = Some(arrays);
     }
 
     fn push(&mut self, c: Composer<'s, 'b>) -> Result<(), Error> {
@@ -249,47 +297,19 @@ impl<'s, 'b> Batch<'s, 'b> {
         })
     }
 
-    /// Vectors of a node's value.
-    fn tiles(&self, node: usize) -> usize {
-        self.code.section.nodes[node].width.div_ceil(self.layout.lanes())
-    }
-
-    fn quantized_arrays(&mut self, node: usize) -> Result<QuantizedArrays, Error> {
-        self.quantized_arrays_of(self.tiles(node))
-    }
-
-    fn quantized_arrays_of(&mut self, tiles: usize) -> Result<QuantizedArrays, Error> {
-        let mut arrays = QuantizedArrays { codes: Vec::new(), scales: Vec::new(), exponent: Vec::new() };
-        for _ in 0..tiles {
-            let (mut codes, mut scales) = (Vec::new(), Vec::new());
-            for side in SIDES {
-                // An activation reads both in one cycle, so they are in different slices.
-                let mut words = self.layout.near_planes("activations of all tokens", side, 3)?;
-                let scale: Vec<Word> = words.split_off(1);
-                codes.push(Stored { words, format: Format::I8, ready: 0 });
-                scales.push(Stored { words: scale, format: Format::U16, ready: 0 });
-            }
-            arrays.codes.push(codes);
-            arrays.scales.push(scales);
-        }
-        arrays.exponent.push(self.array(Hemisphere::East, Format::I8)?);
-        Ok(arrays)
-    }
-
     /// Quantises a node's value in a loop of its own, where that has not been done.
     fn quantize(&mut self, node: usize) -> Result<(), Error> {
         if self.quantized[node].is_some() {
             return Ok(());
         }
-        let arrays = self.quantized_arrays(node)?;
         let this = &*self;
-        let c = self.schedule(|c| {
+        let (c, arrays) = self.schedule(|c| {
             let values = this.loaded(c);
             let x = c.quantize(&values[node])?;
-            write_quantized(c, &x, &arrays)
+            this.write_quantized(c, &x)
         })?;
         self.push(c)?;
-        self.quantized[node] = Some(arrays);
+        self.receive_quantized(node, arrays);
         Ok(())
     }
 
@@ -297,20 +317,16 @@ impl<'s, 'b> Batch<'s, 'b> {
     fn multiply(&mut self, input: usize, group: &[usize]) -> Result<(), Error> {
         let code = self.code;
         let mut jobs: Vec<Job<'b>> = Vec::new();
-        let mut results = Vec::new();
         for &node in group {
             let Op::MatMul { weight, bias } = &code.section.nodes[node].op else { continue };
             let weight = weight.0 as usize;
             let matrix =
                 code.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
-            let mut arrays = Vec::new();
+            self.values[node] = Some(vec![Vec::new(); matrix.outputs.len()]);
             for (tile, (outputs, exponents)) in matrix.outputs.iter().zip(&code.constants.weights[weight]).enumerate() {
-                let to = self.array(SIDES[tile % 2], Format::F32)?;
-                arrays.push(vec![to.clone()]);
                 let bias = bias.map(|bias| &code.constants.weights[bias.0 as usize][tile]);
-                jobs.push(Job { outputs, weight, exponents, bias, to });
+                jobs.push(Job { outputs, weight, exponents, bias, node, tile });
             }
-            results.push((node, arrays));
         }
         let mut rest = jobs.as_slice();
         while !rest.is_empty() {
@@ -324,9 +340,6 @@ impl<'s, 'b> Batch<'s, 'b> {
             let (round, after) = rest.split_at(count);
             self.round(input, round)?;
             rest = after;
-        }
-        for (node, arrays) in results {
-            self.values[node] = Some(arrays);
         }
         Ok(())
     }
@@ -351,7 +364,8 @@ impl<'s, 'b> Batch<'s, 'b> {
                 }
             }
             timeline.straight(c);
-            let c = self.schedule(|c| {
+            let (c, products) = self.schedule(|c| {
+                let mut products = Vec::new();
                 let exponent = c.copied(&x.exponent);
                 let here: Vec<&Job<'b>> = jobs.iter().filter(|job| load < job.outputs.tiles.len()).collect();
                 let mut ready = [0; SIDES.len()];
@@ -392,25 +406,43 @@ impl<'s, 'b> Batch<'s, 'b> {
                         let bias = c.stored(bias.clone());
                         product = c.add(product, bias)?;
                     }
-                    c.write_to(product, &job.to.words)?;
+                    products.push((job.node, job.tile, self.output(c, product, SIDES[job.tile % 2])?));
                 }
-                Ok(())
+                Ok(products)
             })?;
             timeline.looped(c, self.turns);
+            for (node, tile, array) in products {
+                self.keep([&array]);
+                if let Some(tiles) = &mut self.values[node] {
+                    tiles[tile] = vec![array];
+                }
+            }
         }
         self.blocks.push(timeline.finish()?);
         Ok(())
     }
-}
 
-fn write_quantized(c: &mut Composer<'_, '_>, x: &Quantized, arrays: &QuantizedArrays) -> Result<(), Error> {
-    for (values, arrays) in [(&x.codes, &arrays.codes), (&x.scales, &arrays.scales)] {
-        for (value, copies) in values.iter().zip(arrays) {
-            for copy in copies {
-                c.put(*value, copy.hemisphere(), Target::Fixed(&copy.words))?;
+    /// Writes a quantised value for both sides: an activation reads codes and scales in one cycle, so they are in
+    /// different slices.
+    fn write_quantized(&self, c: &mut Composer<'s, 'b>, x: &Quantized) -> Result<QuantizedArrays, Error> {
+        let mut arrays = QuantizedArrays { codes: Vec::new(), scales: Vec::new(), exponent: Vec::new() };
+        for (code, scale) in x.codes.iter().zip(&x.scales) {
+            let (mut codes, mut scales) = (Vec::new(), Vec::new());
+            for side in SIDES {
+                let code = self.output(c, *code, side)?;
+                let others: Vec<Word> = self.tables.iter().chain(&code.words).copied().collect();
+                scales.push(c.output(*scale, side, &others)?);
+                codes.push(code);
             }
+            arrays.codes.push(codes);
+            arrays.scales.push(scales);
         }
+        c.keep_as(x.exponent, Format::I8);
+        for side in SIDES.into_iter().cycle().take(EXPONENTS) {
+            let before = arrays.exponent.iter().flat_map(|array: &Stored| &array.words);
+            let others: Vec<Word> = self.tables.iter().chain(before).copied().collect();
+            arrays.exponent.push(c.output(x.exponent, side, &others)?);
+        }
+        Ok(arrays)
     }
-    c.keep_as(x.exponent, Format::I8);
-    c.write_to(x.exponent, &arrays.exponent[0].words)
 }
