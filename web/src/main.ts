@@ -30,6 +30,8 @@ class Playground {
   private readonly message = $<HTMLTextAreaElement>("message");
   private readonly chat = $("chat");
   private readonly send = $<HTMLButtonElement>("send");
+  /** The settings were opened for a key alone. */
+  private askedForKey = false;
   /** False once somebody scrolls up to read. */
   private follows = true;
 
@@ -94,6 +96,11 @@ class Playground {
     try {
       this.controls.offer(await models(this.controls.key));
       clearBanner();
+      if (!this.askedForKey) return;
+      this.askedForKey = false;
+      if (this.panel.covers) this.panel.close();
+      else this.panel.open("details");
+      this.message.focus();
     } catch (error) {
       this.report(error, () => void this.listModels());
     }
@@ -197,6 +204,7 @@ class Playground {
   private report(error: unknown, again: () => void): void {
     const unreachable = new ApiError(0, { message: "The server cannot be reached.", type: "unreachable" }, null);
     showError(error instanceof ApiError ? error : unreachable, again, () => {
+      this.askedForKey = true;
       this.panel.open("settings");
       this.controls.focusKey();
     });
