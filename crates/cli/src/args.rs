@@ -262,6 +262,9 @@ pub struct BenchArguments {
     /// Measured runs, after one that is not; medians are printed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
+    /// Requests at once: above 1, their tokens per second together while all of them run are printed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub parallel: u32,
     /// Guess ahead; off, since a made-up prompt says nothing about guessing
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     pub speculate: Switch,

@@ -51,6 +51,20 @@ impl Backend for HostBackend {
         self.host.create_sequence(capacity).map(SequenceId).map_err(translated)
     }
 
+    fn copy_prefix(
+        &mut self,
+        from: SequenceId,
+        length: usize,
+        capacity: usize,
+    ) -> Result<Option<SequenceId>, BackendError> {
+        let copy = self.host.copy_prefix(from.0, length, capacity).map_err(translated)?;
+        Ok(copy.map(SequenceId))
+    }
+
+    fn sequence_bytes(&self, capacity: usize) -> u64 {
+        self.host.sequence_bytes(capacity)
+    }
+
     fn release_sequence(&mut self, sequence: SequenceId) {
         self.host.release_sequence(sequence.0);
     }
@@ -116,6 +130,19 @@ impl Backend for AnyBackend {
 
     fn create_sequence(&mut self, capacity: usize) -> Result<SequenceId, BackendError> {
         self.inner_mut().create_sequence(capacity)
+    }
+
+    fn copy_prefix(
+        &mut self,
+        from: SequenceId,
+        length: usize,
+        capacity: usize,
+    ) -> Result<Option<SequenceId>, BackendError> {
+        self.inner_mut().copy_prefix(from, length, capacity)
+    }
+
+    fn sequence_bytes(&self, capacity: usize) -> u64 {
+        self.inner().sequence_bytes(capacity)
     }
 
     fn release_sequence(&mut self, sequence: SequenceId) {

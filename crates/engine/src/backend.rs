@@ -49,6 +49,21 @@ pub trait Backend {
     fn step_tokens_max(&self) -> usize;
     /// Starts an empty sequence that can hold `capacity` tokens.
     fn create_sequence(&mut self, capacity: usize) -> Result<SequenceId, BackendError>;
+    /// Starts a sequence that can hold `capacity` tokens and begins with the first `length` tokens of `from`, which
+    /// stays as it is. `None` from a backend that cannot copy.
+    fn copy_prefix(
+        &mut self,
+        _from: SequenceId,
+        _length: usize,
+        _capacity: usize,
+    ) -> Result<Option<SequenceId>, BackendError> {
+        Ok(None)
+    }
+    /// Most memory that a sequence of `capacity` tokens takes, in bytes; never falls with the capacity. 0 from a backend
+    /// that does not tell: no budget binds it then, and no sequence is kept for its prefix.
+    fn sequence_bytes(&self, _capacity: usize) -> u64 {
+        0
+    }
     /// Forgets a sequence.
     fn release_sequence(&mut self, sequence: SequenceId);
     /// Forgets all but the first `length` tokens of a sequence (drops rejected speculation).

@@ -5,42 +5,13 @@ use std::collections::VecDeque;
 use crate::backend::{Backend, BackendError, SequenceId, StepItem};
 use crate::clock::Clock;
 use crate::event::{Event, FinishReason};
+use crate::options::{EngineOptions, Load};
+use crate::prefix::PrefixCache;
 use crate::request::{RequestId, ServiceTier};
 use crate::sampling::Scratch;
 use crate::schedule::{Budget, plan};
 use crate::task::{Absorbed, Reading, Task};
 use crate::text::Detokenizer;
-
-/// Choices that hold for all requests. None of them changes a token or a logit.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Most prompt tokens in a step; the backend's most where absent.
-    pub prefill_chunk: Option<usize>,
-    /// Most requests that share a step.
-    pub running_max: usize,
-    /// Most requests that wait.
-    pub waiting_max: usize,
-    /// The model's end tokens.
-    pub end_token_ids: Vec<u32>,
-    /// Most tokens guessed ahead per request and step; 0 turns speculation off for all.
-    pub guesses_max: usize,
-    /// What a further token adds to a step, in percent of a step of one token. Guesses are made where they are more
-    /// likely right than this.
-    pub token_cost_percent: u32,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self {
-            prefill_chunk: None,
-            running_max: 64,
-            waiting_max: 1024,
-            end_token_ids: Vec::new(),
-            guesses_max: 16,
-            token_cost_percent: 45,
-        }
-    }
-}
 
 /// Serves requests over a backend, one step at a time. What it does depends only on the calls made to it, in their
 /// order, and on the backend's answers; the clock's readings are only reported.
@@ -52,6 +23,9 @@ pub struct Engine<B: Backend> {
     pub(crate) waiting: VecDeque<Task>,
     /// In order of admission; each has a sequence.
     pub(crate) running: Vec<Task>,
+    pub(crate) cache: PrefixCache,
+    /// Longest sequence that the backend and the budget allow, in tokens.
+    pub(crate) context: usize,
     events: Vec<Event>,
     scratch: Scratch,
     pub(crate) next_id: u64,
@@ -65,6 +39,7 @@ impl<B: Backend> Engine<B> {
         clock: Box<dyn Clock + Send>,
         detokenizer: Box<dyn Detokenizer + Send>,
     ) -> Self {
+        let context = longest_within(&backend, options.kv_bytes_max);
         Self {
             backend,
             options,
@@ -72,6 +47,8 @@ impl<B: Backend> Engine<B> {
             detokenizer,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            cache: PrefixCache::default(),
+            context,
             events: Vec::new(),
             scratch: Scratch::default(),
             next_id: 0,
@@ -86,6 +63,29 @@ impl<B: Backend> Engine<B> {
     /// Requests that wait, and requests that run.
     pub fn counts(&self) -> (usize, usize) {
         (self.waiting.len(), self.running.len())
+    }
+
+    /// Requests, and memory for keys and values.
+    pub fn load(&self) -> Load {
+        let (cached_sequences, cached_tokens) = self.cache.counts();
+        Load {
+            waiting: self.waiting.len(),
+            running: self.running.len(),
+            reserved_bytes: self.reserved(false),
+            cached_sequences,
+            cached_tokens,
+            cached_bytes: self.cache.bytes(),
+        }
+    }
+
+    /// Longest sequence (prompt and answer), in tokens: the backend's, or less where the budget holds less.
+    pub fn context_length(&self) -> usize {
+        self.context
+    }
+
+    /// Forgets all kept sequences.
+    pub fn clear_cache(&mut self) {
+        while self.forget_oldest() {}
     }
 
     /// Whether a step would do nothing and report nothing.
@@ -144,29 +144,6 @@ impl<B: Backend> Engine<B> {
         Ok(std::mem::take(&mut self.events))
     }
 
-    /// Starts waiting requests, in order, while there is room. The first that finds none waits for others to end; it
-    /// fails only where there are no others.
-    fn admit(&mut self) -> Result<(), BackendError> {
-        while self.running.len() < self.running_max() {
-            let Some(mut task) = self.waiting.pop_front() else { break };
-            match self.backend.create_sequence(task.rules.tokens_max) {
-                Ok(sequence) => {
-                    task.sequence = Some(sequence);
-                    task.started.get_or_insert(self.clock.now());
-                    self.running.push(task);
-                }
-                Err(error @ BackendError::OutOfMemory { .. }) if self.running.is_empty() => {
-                    self.end(task, FinishReason::Fault(error.to_string()));
-                }
-                Err(error) => {
-                    self.waiting.push_front(task);
-                    return if matches!(error, BackendError::OutOfMemory { .. }) { Ok(()) } else { Err(error) };
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Most requests that share a step.
     pub(crate) fn running_max(&self) -> usize {
         self.options.running_max.clamp(1, self.backend.step_tokens_max().max(1))
@@ -177,6 +154,7 @@ impl<B: Backend> Engine<B> {
         Budget {
             tokens,
             prefill: self.options.prefill_chunk.unwrap_or(tokens).clamp(1, tokens),
+            prefill_shared: self.options.prefill_chunk_shared.max(1),
             guesses: self.options.guesses_max,
             token_cost: u64::from(self.options.token_cost_percent) * 1024 / 100,
         }
@@ -212,15 +190,15 @@ impl<B: Backend> Engine<B> {
     fn settle(&mut self, absorbed: Vec<Absorbed>) {
         let mut restarted = Vec::new();
         for (mut task, absorbed) in std::mem::take(&mut self.running).into_iter().zip(absorbed) {
+            if let (Absorbed::CutTo(length), Some(sequence)) = (&absorbed, task.sequence) {
+                self.backend.truncate_sequence(sequence, *length);
+            }
             if let Some(reason) = task.outcome.take() {
                 self.end(task, reason);
             } else if absorbed == Absorbed::Retry {
                 self.release(task.restart());
                 restarted.push(task);
             } else {
-                if let (Absorbed::CutTo(length), Some(sequence)) = (absorbed, task.sequence) {
-                    self.backend.truncate_sequence(sequence, length);
-                }
                 self.running.push(task);
             }
         }
@@ -229,8 +207,12 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Gives up the sequence of the request admitted last (of the flex tier, where one is), which then waits; a request alone has no one to wait for.
+    /// Gives up a kept sequence, or that of the request admitted last (of the flex tier, where one is), which then
+    /// waits; a request alone has no one to wait for.
     fn make_room(&mut self, error: &BackendError) {
+        if self.forget_oldest() {
+            return;
+        }
         let flex = self.running.iter().rposition(|task| task.rules.tier == ServiceTier::Flex);
         let Some(last) = self.running.len().checked_sub(1) else { return };
         let mut task = self.running.remove(flex.unwrap_or(last));
@@ -242,8 +224,12 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    fn end(&mut self, mut task: Task, reason: FinishReason) {
-        self.release(task.sequence.take());
+    /// Reports a request's end and lets go of its sequence; what a fault left in it is of no use.
+    pub(crate) fn end(&mut self, mut task: Task, reason: FinishReason) {
+        match task.sequence.take() {
+            Some(sequence) if !matches!(reason, FinishReason::Fault(_)) => self.keep(sequence, &task),
+            sequence => self.release(sequence),
+        }
         let now = self.clock.now();
         self.events.push(task.finish(reason, now));
     }
@@ -253,4 +239,14 @@ impl<B: Backend> Engine<B> {
             self.backend.release_sequence(sequence);
         }
     }
+}
+
+/// The most tokens of a sequence within a budget of bytes; the backend's context where that is less.
+fn longest_within(backend: &impl Backend, bytes: u64) -> usize {
+    let (mut fits, mut over) = (0, backend.context_length() + 1);
+    while over - fits > 1 {
+        let middle = fits + (over - fits) / 2;
+        if backend.sequence_bytes(middle) <= bytes { fits = middle } else { over = middle }
+    }
+    fits
 }

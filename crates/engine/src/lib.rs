@@ -7,6 +7,7 @@
 //! What a request answers depends on the request alone: not on what runs beside it, on how its prompt is cut into
 //! steps, on guesses, or on its sequence having been dropped for lack of memory and built again.
 
+mod admission;
 mod backend;
 mod clock;
 mod constraint;
@@ -14,6 +15,8 @@ mod digest;
 mod engine;
 mod event;
 mod lookup;
+mod options;
+mod prefix;
 mod request;
 pub mod sampling;
 mod schedule;
@@ -28,8 +31,9 @@ pub use backend::{Backend, BackendError, SequenceId, StepItem, StepOutput};
 pub use clock::{Clock, SystemClock};
 pub use constraint::Constraint;
 pub use digest::{LogitsDigest, LogitsObserver};
-pub use engine::{Engine, EngineOptions};
+pub use engine::Engine;
 pub use event::{Event, FinishReason, TokenLogprobs, Usage};
+pub use options::{EngineOptions, Load};
 pub use request::{Attached, Request, RequestId, SamplingParams, ServiceTier};
 pub use text::{Detokenizer, NoText, TextStream};
 pub use validate::SubmitError;

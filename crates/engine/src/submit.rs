@@ -16,9 +16,9 @@ impl<B: Backend> Engine<B> {
 
     /// Queues a request with an observer, a constraint, or both.
     pub fn submit_with(&mut self, request: Request, attached: Attached) -> Result<RequestId, SubmitError> {
-        let context = self.backend.context_length();
-        check(&request, self.backend.vocab_size(), context)?;
-        if request.tier == ServiceTier::Flex && self.waiting.len() + self.running.len() >= self.running_max() {
+        check(&request, self.backend.vocab_size(), self.context)?;
+        let tokens_max = request.prompt.len().saturating_add(request.max_tokens).min(self.context);
+        if request.tier == ServiceTier::Flex && !self.could_start(tokens_max) {
             return Err(SubmitError::NoRoom);
         }
         if self.waiting.len() >= self.options.waiting_max {
@@ -34,7 +34,7 @@ impl<B: Backend> Engine<B> {
         }
         let rules = Rules {
             prompt_tokens: request.prompt.len(),
-            tokens_max: request.prompt.len().saturating_add(request.max_tokens).min(context),
+            tokens_max,
             ends: ends.clone(),
             logprobs: request.logprobs,
             tier: request.tier,
@@ -55,5 +55,11 @@ impl<B: Backend> Engine<B> {
             submitted: self.clock.now(),
         }));
         Ok(id)
+    }
+
+    /// Whether a request of this many tokens would run in the next step, with all that wait before it.
+    fn could_start(&self, tokens_max: usize) -> bool {
+        let bytes = self.reserved(true).saturating_add(self.backend.sequence_bytes(tokens_max));
+        self.waiting.len() + self.running.len() < self.running_max() && bytes <= self.options.kv_bytes_max
     }
 }

@@ -21,7 +21,6 @@ pub(crate) struct Rules {
     pub(crate) ends: Vec<u32>,
     pub(crate) logprobs: Option<usize>,
     pub(crate) tier: ServiceTier,
-    #[expect(dead_code, reason = "the prefix cache reads it")]
     pub(crate) scope: u64,
     pub(crate) deadline: Option<Duration>,
 }
@@ -35,6 +34,9 @@ pub(crate) struct Task {
     pub(crate) rules: Rules,
     pub(crate) tokens: Vec<u32>,
     pub(crate) sequence: Option<SequenceId>,
+    /// Tokens that the sequence can hold, and the bytes reserved for them.
+    pub(crate) capacity: usize,
+    pub(crate) bytes: u64,
     /// Tokens that the sequence holds; at most those known.
     pub(crate) fed: usize,
     /// Tokens of this step: known ones from `fed` on, then guesses.
@@ -90,6 +92,8 @@ impl Task {
             rules: parts.rules,
             tokens: parts.prompt,
             sequence: None,
+            capacity: 0,
+            bytes: 0,
             fed: 0,
             feed: Vec::new(),
             rows: 0,
@@ -110,6 +114,11 @@ impl Task {
     /// Known tokens that the sequence lacks.
     pub(crate) fn missing(&self) -> usize {
         self.tokens.len() - self.fed
+    }
+
+    /// The first position whose logits are needed: what comes before it may be in the sequence already.
+    pub(crate) fn first_row(&self) -> usize {
+        self.next_row.min(self.tokens.len() - 1)
     }
 
     /// Whether the next step only adds the token generated last.

@@ -100,6 +100,32 @@ impl Host {
     /// Starts a sequence of at most `capacity` tokens.
     pub fn create_sequence(&mut self, capacity: usize) -> Result<u32, Error> {
         let cache = KvCache::new(self.shape, capacity.max(1)).ok_or(Error::Memory(capacity))?;
+        Ok(self.place(cache))
+    }
+
+    /// Starts a sequence of at most `capacity` tokens that begins with the first `length` of another. `None` where the
+    /// model's layers differ in a way that this does not know.
+    pub fn copy_prefix(&mut self, from: u32, length: usize, capacity: usize) -> Result<Option<u32>, Error> {
+        if !self.shape.is_uniform {
+            return Ok(None);
+        }
+        let shape = self.shape;
+        let source = self.sequences.get_mut(from as usize).and_then(Option::as_mut);
+        let source = source.ok_or_else(|| Error::Unsupported(format!("no sequence {from}")))?;
+        if length > source.length || length > capacity {
+            return Err(Error::Memory(length));
+        }
+        let mut cache = KvCache::new(shape, capacity.max(1)).ok_or(Error::Memory(capacity))?;
+        cache.copy_prefix(shape, source, length);
+        Ok(Some(self.place(cache)))
+    }
+
+    /// Bytes of keys and values of a sequence that holds up to `capacity` tokens.
+    pub fn sequence_bytes(&self, capacity: usize) -> u64 {
+        self.shape.bytes(capacity)
+    }
+
+    fn place(&mut self, cache: KvCache) -> u32 {
         self.extend_rotaries(cache.capacity);
         self.buffers.reserve(cache.capacity, self.shape.head_size);
         let slot = self.sequences.iter().position(Option::is_none).unwrap_or(self.sequences.len());
@@ -107,7 +133,7 @@ impl Host {
             self.sequences.push(None);
         }
         self.sequences[slot] = Some(cache);
-        Ok(slot as u32)
+        slot as u32
     }
 
     fn extend_rotaries(&mut self, positions: usize) {
@@ -198,12 +224,14 @@ impl Host {
 
 /// Keys and values of the graph's layers.
 fn kv_shape(graph: &Graph) -> KvShape {
-    let mut shape = KvShape { layers: 0, kv_heads: 0, head_size: 0 };
+    let mut shape = KvShape { layers: 0, kv_heads: 0, head_size: 0, is_uniform: true };
     for node in &graph.nodes {
         if let Op::Attention { layer, kv_heads, head_size, .. } = node.op {
             shape.layers = shape.layers.max(layer + 1);
             shape.kv_heads = shape.kv_heads.max(kv_heads);
-            shape.head_size = shape.head_size.max(run::padded_head(head_size));
+            let size = run::padded_head(head_size);
+            shape.is_uniform &= shape.head_size == 0 || shape.head_size == size;
+            shape.head_size = shape.head_size.max(size);
         }
     }
     shape

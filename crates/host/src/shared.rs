@@ -24,6 +24,15 @@ impl<T> Shared<T> {
         self.0.iter_mut().map(UnsafeCell::get_mut)
     }
 
+    /// Copies `range` of another buffer to the place from `at` on; exclusive borrows of both make it safe.
+    pub(crate) fn copy_from(&mut self, at: usize, from: &mut Self, range: Range<usize>)
+    where
+        T: Copy,
+    {
+        // SAFETY: no one else has either buffer.
+        unsafe { self.write(at..at + range.len()).copy_from_slice(from.read(range)) }
+    }
+
     /// A part to read.
     ///
     /// # Safety

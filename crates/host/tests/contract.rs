@@ -99,6 +99,41 @@ fn truncating_a_sequence_forgets_only_its_end() {
 }
 
 #[test]
+fn a_copied_prefix_goes_on_as_the_original() {
+    for name in ["smollm2/model.gguf", "gemma3/model.gguf"] {
+        let bytes = fixture(name);
+        let model = from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let cache = CacheFile::new(&format!("copy-{name}"));
+        let weights = PackedWeights::open_or_pack(&cache.0, &model, &|_, _| ()).unwrap();
+        let options = Options { threads: 2, step_tokens: 64, kernels: Kernels::detect() };
+        let mut host = Host::new(model.graph.clone(), weights, options).unwrap();
+        let tokens: Vec<u32> = (0..40).map(|at| (at * 37 + 11) % model.config.vocab_size as u32).collect();
+        let want = run(&mut host, &tokens, 40, 0);
+        let original = host.create_sequence(40).unwrap();
+        host.step(&[Item { sequence: original, tokens: &tokens[..35], logits: 1 }]).unwrap();
+        // Shorter than a tile, a tile, across tiles, all of it; with other room than the original has.
+        for (length, capacity) in [(1, 40), (7, 64), (16, 40), (17, 200), (35, 40)] {
+            let copy = host.copy_prefix(original, length, capacity).unwrap().unwrap();
+            // Writing into the copy changes nothing of the original, and the other way round.
+            let items = [
+                Item { sequence: original, tokens: &[9, 9, 9], logits: 1 },
+                Item { sequence: copy, tokens: &tokens[length..], logits: 40 - length },
+            ];
+            host.step(&items).unwrap();
+            for (row, want) in want[length..].iter().enumerate() {
+                assert!(bits(host.logits(1, row).unwrap()) == *want, "{name}: {length} copied, row {row}");
+            }
+            host.release_sequence(copy);
+            host.truncate_sequence(original, 35);
+            assert!(host.copy_prefix(original, 36, 40).is_err() && host.copy_prefix(99, 1, 40).is_err());
+        }
+        host.step(&[Item { sequence: original, tokens: &tokens[35..], logits: 5 }]).unwrap();
+        assert!(bits(host.logits(0, 4).unwrap()) == want[39]);
+        assert!(host.sequence_bytes(40) > host.sequence_bytes(16) && host.sequence_bytes(0) == 0);
+    }
+}
+
+#[test]
 fn a_damaged_cache_file_is_packed_again() {
     let bytes = fixture("smollm2/model.gguf");
     let model = from_gguf(&Gguf::parse(&bytes).unwrap()).unwrap();

@@ -1,6 +1,7 @@
 //! `lockstep bench`: speed, latency and memory of this machine.
 
 use crate::args::{BenchArguments, Switch};
+use crate::commands::parallel;
 use crate::output;
 use crate::session::{Session, open};
 use crate::statistics::{Statistics, median, percentile, resident_bytes};
@@ -17,6 +18,9 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
         let context = session.setting.context;
         bail!("{needed} tokens do not fit the context of {context}: lower --prompt-tokens or --generate");
     }
+    if arguments.parallel > 1 {
+        return parallel::bench(&mut session, arguments);
+    }
     let bar = output::count_bar("measuring", u64::from(arguments.repeat) + 1);
     // The first run touches all memory and wakes the workers; it is not counted.
     measure(&mut session, arguments)?;
@@ -30,17 +34,20 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
     report(&session, arguments, &runs)
 }
 
-/// A request with a made-up prompt of the wanted length; the same on every machine.
 fn measure(session: &mut Session, arguments: &BenchArguments) -> Result<Usage> {
+    let request = session.engine.submit(request(session, arguments, 0))?;
+    Ok(session.finish(request, |_| Ok(true))?.usage)
+}
+
+/// A request with a made-up prompt of the wanted length; the same on every machine.
+pub(super) fn request(session: &Session, arguments: &BenchArguments, index: u64) -> Request {
     let vocabulary = session.outline.config.vocab_size as u64;
-    let prompt = (0..u64::from(arguments.prompt_tokens)).map(|at| ((at * 7919 + 13) % vocabulary) as u32).collect();
-    let request = Request {
+    let token = |at: u64| ((at * 7919 + index * 104_729 + 13) % vocabulary) as u32;
+    Request {
         ignore_eos: true,
         speculate: arguments.speculate == Switch::On,
-        ..Request::new(prompt, arguments.generate as usize)
-    };
-    let request = session.engine.submit(request)?;
-    Ok(session.finish(request, |_| Ok(true))?.usage)
+        ..Request::new((0..u64::from(arguments.prompt_tokens)).map(token).collect(), arguments.generate as usize)
+    }
 }
 
 fn report(session: &Session, arguments: &BenchArguments, runs: &[Usage]) -> Result<()> {

@@ -13,6 +13,7 @@ mod info;
 mod layer;
 mod machine;
 mod models;
+mod parallel;
 mod perplexity;
 mod prompt;
 mod report;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod prefix;
 mod requests;
 mod run;
 mod service;

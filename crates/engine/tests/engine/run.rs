@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lockstep_engine::{
     Attached, Engine, EngineOptions, Event, FinishReason, LogitsDigest, LogitsObserver, Request, RequestId,
-    TokenLogprobs, Usage,
+    SubmitError, TokenLogprobs, Usage,
 };
 
 use crate::toy::{END, Ticks, Toy, ToyText};
@@ -80,9 +80,16 @@ pub(crate) fn engine(toy: Toy, options: EngineOptions) -> Engine<Toy> {
 }
 
 pub(crate) fn watched(engine: &mut Engine<Toy>, request: Request) -> (RequestId, Arc<Mutex<Watch>>) {
+    try_watched(engine, request).unwrap()
+}
+
+pub(crate) fn try_watched(
+    engine: &mut Engine<Toy>,
+    request: Request,
+) -> Result<(RequestId, Arc<Mutex<Watch>>), SubmitError> {
     let watch = Arc::new(Mutex::new(Watch::default()));
     let attached = Attached { observer: Some(Box::new(Arc::clone(&watch))), ..Attached::default() };
-    (engine.submit_with(request, attached).unwrap(), watch)
+    Ok((engine.submit_with(request, attached)?, watch))
 }
 
 /// Steps until nothing is left.
@@ -93,6 +100,7 @@ pub(crate) fn drain(engine: &mut Engine<Toy>, answers: &mut Answers) {
         steps += 1;
         assert!(steps < 100_000, "the engine does not come to an end");
     }
+    engine.clear_cache();
     assert!(engine.backend().sequences.is_empty(), "every sequence is released");
 }
 

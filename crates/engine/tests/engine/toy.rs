@@ -66,6 +66,10 @@ pub(crate) struct Toy {
     /// (sequence, tokens) of each item of each step.
     pub(crate) steps: Vec<Vec<(u32, usize)>>,
     pub(crate) truncations: usize,
+    /// Whether it copies prefixes, and how often it did.
+    pub(crate) copies: bool,
+    pub(crate) copied: usize,
+    pub(crate) token_bytes: u64,
     calls: u64,
     next: u32,
     output: Rows,
@@ -91,6 +95,9 @@ impl Toy {
             sequences: BTreeMap::new(),
             steps: Vec::new(),
             truncations: 0,
+            copies: true,
+            copied: 0,
+            token_bytes: 10,
             calls: 0,
             next: 0,
             output: Rows::default(),
@@ -149,6 +156,27 @@ impl Backend for Toy {
         self.next += 1;
         self.sequences.insert(self.next, (capacity, Vec::new()));
         Ok(SequenceId(self.next))
+    }
+
+    fn copy_prefix(
+        &mut self,
+        from: SequenceId,
+        length: usize,
+        capacity: usize,
+    ) -> Result<Option<SequenceId>, BackendError> {
+        let text = self.sequences[&from.0].1[..length].to_vec();
+        assert!(length >= 1 && length <= capacity);
+        if !self.copies {
+            return Ok(None);
+        }
+        let sequence = self.create_sequence(capacity)?;
+        self.sequences.get_mut(&sequence.0).expect("just made").1 = text;
+        self.copied += 1;
+        Ok(Some(sequence))
+    }
+
+    fn sequence_bytes(&self, capacity: usize) -> u64 {
+        capacity as u64 * self.token_bytes
     }
 
     fn release_sequence(&mut self, sequence: SequenceId) {

@@ -1,0 +1,59 @@
+//! What an engine is told, and what it tells of itself.
+
+/// Choices that hold for all requests. None of them changes a token or a logit.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Most prompt tokens in a step; the backend's most where absent.
+    pub prefill_chunk: Option<usize>,
+    /// The same for steps in which other requests generate: it bounds how long a prompt holds them up.
+    pub prefill_chunk_shared: usize,
+    /// Most requests that share a step.
+    pub running_max: usize,
+    /// Most requests that wait.
+    pub waiting_max: usize,
+    /// Most memory for keys and values, in bytes: of requests that run, each counted with the most tokens it can come
+    /// to, and of kept sequences, which give way first. It bounds the context too: what is alone must fit.
+    pub kv_bytes_max: u64,
+    /// Of it, most for sequences that are kept so that later requests can begin with their tokens; 0 keeps none.
+    pub cache_bytes_max: u64,
+    /// The model's end tokens.
+    pub end_token_ids: Vec<u32>,
+    /// Most tokens guessed ahead per request and step; 0 turns speculation off for all.
+    pub guesses_max: usize,
+    /// What a further token adds to a step, in percent of a step of one token. Guesses are made where they are more
+    /// likely right than this.
+    pub token_cost_percent: u32,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            prefill_chunk: None,
+            prefill_chunk_shared: 64,
+            running_max: 64,
+            waiting_max: 1024,
+            kv_bytes_max: u64::MAX,
+            cache_bytes_max: 0,
+            end_token_ids: Vec::new(),
+            guesses_max: 16,
+            token_cost_percent: 45,
+        }
+    }
+}
+
+/// What an engine holds at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Requests that run.
+    pub running: usize,
+    /// Memory that those that run have reserved, in bytes.
+    pub reserved_bytes: u64,
+    /// Kept sequences.
+    pub cached_sequences: usize,
+    /// Their tokens.
+    pub cached_tokens: usize,
+    /// Their memory, in bytes.
+    pub cached_bytes: u64,
+}
