@@ -24,6 +24,7 @@ fn main() {
         print!("{:>12}", set.name());
     }
     println!();
+    large(&sets);
     matrices(&sets);
     dense(&sets);
     attention(&sets);
@@ -79,6 +80,27 @@ fn matrices(sets: &[Kernels]) {
                 set.matmul(&matrix, &x, 0..rows / BLOCK_ROWS, black_box(&mut out));
             });
         }
+    }
+}
+
+/// The output head of a small model: more weights than the caches next to a core hold, so that they come from memory.
+fn large(sets: &[Kernels]) {
+    let (rows, cols) = (49_152, 576);
+    let codebook = std::array::from_fn(|at| at as i8 - 8);
+    let layout = PackedLayout { rows, cols, format: Format::Lb4 { codebook, has_offset: true } };
+    let mut bytes = vec![];
+    let quad = |row: usize, group: usize, quad: usize| ((row + group * 8 + quad) as u32).wrapping_mul(0x9E37_79B9) & 0x0F0F_0F0F;
+    pack_with(&layout, quad, |row, group| ((row % 99) as i16, group as i16), |_| 0, &mut bytes);
+    let matrix = PackedMatrix::new(layout, &bytes).unwrap();
+    for tokens in [1, 2, 4, 8, 16] {
+        let codes: Vec<i8> = (0..tokens * cols).map(|at| (at * 31 % 255) as u8 as i8).map(|a| a.max(-127)).collect();
+        let scales: Vec<_> = codes.chunks_exact(GROUP).map(|codes| GroupScale::of(codes, 4000)).collect();
+        let exponents = vec![0; tokens];
+        let x = Activations { codes: &codes, scales: &scales, exponents: &exponents };
+        let mut out = vec![0.0; rows * tokens];
+        compare(&format!("output head, {tokens} tokens"), (rows * cols * tokens) as f64, "GMAC/s", &sets[1..], |set| {
+            set.matmul(&matrix, &x, 0..rows / BLOCK_ROWS, black_box(&mut out));
+        });
     }
 }
 

@@ -161,6 +161,18 @@ impl Input {
         }
     }
 
+    /// Asks for what the next pass reads at `at`: the pair of blocks that follows. Asking beyond the end does nothing.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn prefetch(&self, at: usize) {
+        for block in self.blocks {
+            for line in 0..3 {
+                let address = block.wrapping_add(2 * self.groups * self.group_bytes + at + line * 64);
+                _mm_prefetch::<_MM_HINT_T0>(address.cast());
+            }
+        }
+    }
+
     /// Eight `i16` at `at` of both blocks, each in the low half of 32 bits.
     #[target_feature(enable = "avx2,avx512f")]
     #[inline]
@@ -202,6 +214,7 @@ unsafe fn ramp<const T: usize, const OFFSET: bool>(input: &Input) -> [Sums; T] {
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
+            input.prefetch(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..4 {
                 let raw = input.vector(at + vector * 32);
