@@ -89,7 +89,9 @@ fn large(sets: &[Kernels]) {
     let codebook = std::array::from_fn(|at| at as i8 - 8);
     let layout = PackedLayout { rows, cols, format: Format::Lb4 { codebook, has_offset: true } };
     let mut bytes = vec![];
-    let quad = |row: usize, group: usize, quad: usize| ((row + group * 8 + quad) as u32).wrapping_mul(0x9E37_79B9) & 0x0F0F_0F0F;
+    let quad = |row: usize, group: usize, quad: usize| {
+        ((row + group * 8 + quad) as u32).wrapping_mul(0x9E37_79B9) & 0x0F0F_0F0F
+    };
     pack_with(&layout, quad, |row, group| ((row % 99) as i16, group as i16), |_| 0, &mut bytes);
     let matrix = PackedMatrix::new(layout, &bytes).unwrap();
     for tokens in [1, 2, 4, 8, 16] {

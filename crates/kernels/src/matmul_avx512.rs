@@ -4,7 +4,7 @@
 //! signed activations to an `i32`, without saturation. LB4 with codes -8..=7 feeds raw nibbles to sums that start at
 //! [`GroupScale::biased`], which makes the two halves of a sum (dot, sum of a) but for one bit; one `pmaddwd` with
 //! (D, O) then gives the group's integer. Other codes are biased by 128, and 128 times the sum of a is taken away.
-//! Few tokens are bound by memory, and stay with AVX2.
+//! Weights come from memory once in a step: each pass asks early for those of the next pair of blocks.
 //!
 //! [`GroupScale::biased`]: crate::activations::GroupScale::biased
 
@@ -17,9 +17,6 @@ use std::ops::Range;
 
 /// Tokens that one pass over two blocks serves: their sums fill half of the registers, the weights a quarter.
 const TOKENS: usize = 8;
-
-/// Tokens from which on this beats AVX2.
-const MANY: usize = 4;
 
 /// The exact integers of 16 rows of one token: even rows and odd rows of both blocks.
 type Sums = [__m512i; 2];
@@ -46,11 +43,24 @@ macro_rules! for_tokens {
     }};
 }
 
+/// Does the same for each of `$count` tokens, at most [`TOKENS`], written out: sums at fixed places stay in registers.
+macro_rules! each_token {
+    ($count:expr, $t:ident, $body:block) => {
+        each_token!(@at $count, $t, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@at $count:expr, $t:ident, $body:block, $($at:literal)*) => {
+        $(if $at < $count {
+            let $t: usize = $at;
+            $body
+        })*
+    };
+}
+
 /// Calls `two` for each pair of blocks, the last one twice where their number is odd, with the outputs of both: of
 /// the first block, and of the second if it is another.
 macro_rules! for_pairs {
     ($blocks:expr, $width:expr, $out:expr, $pair:expr) => {
-        for (at, out) in $out.chunks_mut(2 * $width).enumerate() {
+        for (at, out) in $out.chunks_mut((2 * $width).max(1)).enumerate() {
             let first = $blocks.start + 2 * at;
             let (low, high) = out.split_at_mut($width);
             $pair([first, first + usize::from(!high.is_empty())], low, high);
@@ -62,11 +72,6 @@ macro_rules! for_pairs {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(crate) fn blocks(matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let width = x.tokens() * BLOCK_ROWS;
-    if x.tokens() < MANY {
-        let out = out.chunks_exact_mut(width.max(1));
-        blocks.zip(out).for_each(|(block, out)| matmul_avx2::block(matrix, x, block, out));
-        return;
-    }
     for_pairs!(blocks, width, out, |two: [usize; 2], low: &mut [f32], high: &mut [f32]| {
         let exponents = [matrix.exponents(two[0]), matrix.exponents(two[1])];
         let exponents = exponents.map(|e| i64::from_le_bytes(e.map(|e| e as u8)));
@@ -86,11 +91,6 @@ pub(crate) fn blocks(matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Ran
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(crate) fn integers(matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [i64]) {
     let width = x.tokens() * BLOCK_ROWS;
-    if x.tokens() < MANY {
-        let out = out.chunks_exact_mut(width.max(1));
-        blocks.zip(out).for_each(|(block, out)| matmul_avx2::block_integers(matrix, x, block, out));
-        return;
-    }
     for_pairs!(blocks, width, out, |two: [usize; 2], low: &mut [i64], high: &mut [i64]| {
         for_tokens!(matrix, x, two, |token: usize, sums: Sums| {
             for (odd, sums) in sums.into_iter().enumerate() {
@@ -223,7 +223,7 @@ unsafe fn ramp<const T: usize, const OFFSET: bool>(input: &Input) -> [Sums; T] {
             }
             // D in the low half of 32 bits, O or nothing in the high half.
             let pairs = if OFFSET { _mm512_rol_epi32(input.vector(at + 128), 16) } else { input.halves(at + 128) };
-            for t in 0..T {
+            each_token!(T, t, {
                 let mut sum = input.scale(t, group, 3);
                 for quad in 0..8 {
                     sum = _mm512_dpbusd_epi32(sum, weights[quad], input.quad(t, group, quad));
@@ -233,7 +233,7 @@ unsafe fn ramp<const T: usize, const OFFSET: bool>(input: &Input) -> [Sums; T] {
                 let scale = input.scale(t, group, 2);
                 acc[t][0] = _mm512_add_epi64(acc[t][0], _mm512_mul_epi32(integer, scale));
                 acc[t][1] = _mm512_add_epi64(acc[t][1], _mm512_mul_epi32(_mm512_srli_epi64(integer, 32), scale));
-            }
+            });
         }
     }
     acc
@@ -249,6 +249,7 @@ unsafe fn add_biased<const T: usize>(
     weights: &[__m512i; 8],
     d: __m512i,
 ) {
+    // A loop here: written out, the sums of 8 tokens no longer fit the registers beside the rest.
     for t in 0..T {
         // SAFETY: the caller keeps `group` and `T` within the input.
         unsafe {
@@ -279,6 +280,7 @@ unsafe fn table<const T: usize>(input: &Input, codebook: [i8; 16]) -> [Sums; T] 
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
+            input.prefetch(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..4 {
                 let raw = input.vector(at + vector * 32);
@@ -300,6 +302,7 @@ unsafe fn lb8<const T: usize>(input: &Input) -> [Sums; T] {
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
+            input.prefetch(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..8 {
                 weights[vector] = _mm512_xor_si512(input.vector(at + vector * 32), _mm512_set1_epi8(-128));
