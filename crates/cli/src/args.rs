@@ -289,6 +289,9 @@ pub struct DigestArguments {
     /// Requests that run together; all but one have other prompts
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
+    /// Hash only the logits that tokens are drawn from: a simulated chip then reads the prompt many tokens at a time
+    #[arg(long)]
+    pub answer: bool,
     /// Guess ahead by looking up repeated text
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub speculate: Switch,

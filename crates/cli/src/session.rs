@@ -86,7 +86,8 @@ pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session
     let chip = SimulatedBackend::new(program, context, kernels)?;
     let setting = Setting { threads: 1, kernels, context };
     // A wrong guess costs the chip as much as a right one.
-    let options = EngineOptions { guesses_max: 0, ..EngineOptions::default() };
+    let chunk = Some(arguments.prefill_chunk as usize);
+    let options = EngineOptions { guesses_max: 0, prefill_chunk: chunk, ..EngineOptions::default() };
     Ok(session(AnyBackend::Simulated(Box::new(chip)), outline, setting, raw, options))
 }
 

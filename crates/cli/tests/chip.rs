@@ -49,6 +49,19 @@ fn the_default_model_has_the_digest_of_the_host() {
 }
 
 #[test]
+fn chunks_of_a_prompt_have_one_digest() {
+    let digest = |on: &str, chunk: &str| {
+        let mut command = lockstep();
+        command.args(["digest", "-m", model(), "--on", on, "--prompt", PROMPT, "--generate", "2", "--answer"]);
+        success(command.args(["--prefill-chunk", chunk]))
+    };
+    let want = digest("host", "512");
+    for chunk in ["512", "7"] {
+        assert_eq!(digest(SYSTEM, chunk), want, "chunks of {chunk}");
+    }
+}
+
+#[test]
 fn an_answer_of_the_default_model_takes_the_predicted_cycles() {
     let run = |on: &str| {
         let mut command = lockstep();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use lockstep_engine::{Attached, LogitsDigest, Request, SamplingParams};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Prints the hash of the logits of every position of the prompt and of its greedy continuation.
+/// Prints the hash of the logits of every position of the prompt and of its greedy continuation, or of the latter alone.
 pub fn digest(arguments: &DigestArguments) -> Result<()> {
     let mut session = open_on(&arguments.on, &arguments.model, true)?;
     let prompt = raw_tokens(&session, &arguments.prompt);
@@ -20,7 +20,7 @@ pub fn digest(arguments: &DigestArguments) -> Result<()> {
     }
     let request = Request {
         ignore_eos: true,
-        all_logits: true,
+        all_logits: !arguments.answer,
         speculate: arguments.speculate == Switch::On,
         ..Request::new(prompt, arguments.generate as usize)
     };
