@@ -50,8 +50,11 @@ pub enum Error {
     },
 }
 
-/// An outside library's message: its first line, of bounded length, for it may quote hostile input.
+/// An outside library's message on one line of bounded length, for it may quote hostile input. What follows a line that
+/// begins with `<` is the library's state.
 pub(crate) fn one_line(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given");
-    line.chars().take(300).collect()
+    let says = |line: &&str| !line.is_empty() && !line.chars().all(|character| character == '^');
+    let lines = message.lines().map(str::trim).take_while(|line| !line.starts_with('<')).filter(says);
+    let line: String = lines.collect::<Vec<_>>().join(" ").chars().take(300).collect();
+    if line.is_empty() { "no reason was given".to_owned() } else { line }
 }

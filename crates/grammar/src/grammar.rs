@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::schema::normalize;
+use crate::tools::{CallRules, Tool, ToolChoice, ToolFormat, call_rules};
 
 /// What an answer must look like. It knows no vocabulary; [`crate::Vocabulary::matcher`] compiles it.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Grammar {
 enum Kind {
     Json(Value),
     Regex(String),
+    Calls(CallRules),
 }
 
 impl Grammar {
@@ -50,6 +52,15 @@ impl Grammar {
         Ok(Self { kind: Kind::Regex(pattern.to_owned()), left_out: Vec::new() })
     }
 
+    /// Text, calls of tools, or both, as `choice` says; several calls only where `parallel`.
+    pub fn tools(tools: &[Tool], choice: &ToolChoice, parallel: bool, format: ToolFormat) -> Result<Self, Error> {
+        if *choice == ToolChoice::None {
+            return Self::regex("(?s:.*)");
+        }
+        let (rules, left_out) = call_rules(tools, choice, parallel, format)?;
+        Ok(Self { kind: Kind::Calls(rules), left_out })
+    }
+
     /// What a schema asks for and this grammar does not hold; one line each.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
@@ -59,14 +70,16 @@ impl Grammar {
         match self.kind {
             Kind::Json(_) => "the JSON schema",
             Kind::Regex(_) => "the regular expression",
+            Kind::Calls(_) => "the grammar of the tools",
         }
     }
 
     /// `mark` gives the token of a mark, where the vocabulary has one.
-    pub(crate) fn source(&self, _mark: impl Fn(&str) -> Option<u32>) -> TopLevelGrammar {
+    pub(crate) fn source(&self, mark: impl Fn(&str) -> Option<u32>) -> TopLevelGrammar {
         match &self.kind {
             Kind::Json(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
             Kind::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
+            Kind::Calls(rules) => TopLevelGrammar::from_lark(rules.lark(mark)),
         }
     }
 }

@@ -13,9 +13,11 @@ mod error;
 mod grammar;
 mod matcher;
 mod schema;
+mod tools;
 mod vocabulary;
 
 pub use error::Error;
 pub use grammar::Grammar;
 pub use matcher::Matcher;
+pub use tools::{Piece, Tool, ToolChoice, ToolFormat, ToolParser};
 pub use vocabulary::Vocabulary;

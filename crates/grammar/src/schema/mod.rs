@@ -18,6 +18,8 @@ const BYTES_MAX: usize = 256 << 10;
 const NODES_MAX: usize = 5_000;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 32;
+/// Properties of one object that need not be there: all of them may come next, at every token.
+const OPTIONAL_MAX: usize = 400;
 /// Items, properties or characters that a schema may count.
 const COUNT_MAX: u64 = 10_000;
 
@@ -133,6 +135,13 @@ impl Normalizer<'_> {
             return Ok(Value::Object(only.clone()));
         }
         self.infer(&mut made);
+        let length = |name, list: fn(&Value) -> Option<usize>| made.get(name).and_then(list).unwrap_or(0);
+        let optional = length("properties", |value| Some(value.as_object()?.len()))
+            .saturating_sub(length("required", |value| Some(value.as_array()?.len())));
+        if optional > OPTIONAL_MAX {
+            let problem = format!("{optional} properties are not in required, at most {OPTIONAL_MAX}: require them");
+            return Err(place.error(problem));
+        }
         Ok(Value::Object(made))
     }
 
