@@ -16,7 +16,10 @@ use crate::compose::section::Code;
 use crate::compose::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::network::Network;
+use crate::place::cache::CacheRuns;
+use crate::place::constants::Constants;
 use crate::place::layout::Span;
+use crate::place::tiles::Tiled;
 use crate::place::{BatchPorts, Placed, PlacedKind};
 use crate::{Options, Part};
 
@@ -157,9 +160,9 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
         let section = &self.network.head.as_ref().ok_or_else(|| Error::shape("model", "no head", "one"))?.section;
         let code = Code {
             section,
-            matrices: &head.matrices[0].placed,
+            matrices: &head.matrices[0][0].placed,
             constants: &head.constants[0].placed,
-            cache: None,
+            cache: &[],
             statics: &self.placed.statics,
             tiles: 0,
         };
@@ -193,28 +196,22 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
         blocks: &mut Vec<BlockBuilder<'s>>,
         schedule: impl Fn(&Code<'_>, usize, bool) -> Result<Vec<BlockBuilder<'s>>, Error>,
     ) -> Result<Vec<Run>, Error> {
-        let mut variants: BTreeMap<(usize, usize, usize, usize), Range<usize>> = BTreeMap::new();
+        let mut variants: BTreeMap<(usize, Vec<usize>), Range<usize>> = BTreeMap::new();
         let mut runs = Vec::new();
         for (index, (kind, layer)) in self.network.layers.iter().enumerate() {
             let (placed, section) = (&self.placed.kinds[*kind], &self.network.kinds[*kind].section);
-            let missing = || Error::shape("layer", index, "a layer that was placed");
-            let (matrices, weights) = span(&placed.matrices, *layer).ok_or_else(missing)?;
-            let (constants, constant) = span(&placed.constants, *layer).ok_or_else(missing)?;
-            let cache = span(&placed.caches, *layer);
-            let mut offsets = [0; BASES];
-            offsets[1] = weights.offset(*layer) as i32;
-            offsets[2] = cache.map_or(0, |(_, span)| span.offset(*layer) as i32);
-            offsets[3] = constant.offset(*layer) as i32;
-            let key = (*kind, matrices, cache.map_or(0, |(index, _)| index), constants);
+            let own = Own::new(placed, *layer, tiles);
+            let own = own.ok_or_else(|| Error::shape("layer", index, "a layer that was placed"))?;
+            let key = (*kind, own.spans);
             let is_last = index + 1 == self.network.layers.len() && self.network.head.is_none();
             let range = match variants.get(&key) {
                 Some(range) if !is_last => range.clone(),
                 _ => {
                     let code = Code {
                         section,
-                        matrices: &weights.placed,
-                        constants: &constant.placed,
-                        cache: cache.map(|(_, span)| &span.placed),
+                        matrices: &own.matrices,
+                        constants: own.constants,
+                        cache: &own.cache,
                         statics: &self.placed.statics,
                         tiles,
                     };
@@ -223,6 +220,7 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
                     first..blocks.len()
                 }
             };
+            let offsets = own.offsets;
             runs.extend(range.clone().map(|block| Run { block, offsets }));
             variants.insert(key, range);
         }
@@ -230,9 +228,51 @@ impl<'s, 'p> Scheduler<'s, 'p, '_> {
     }
 }
 
-/// The span that a layer is in, and its index.
-fn span<T>(spans: &[Span<T>], layer: usize) -> Option<(usize, &Span<T>)> {
-    spans.iter().enumerate().find(|(_, span)| (span.first..span.first + span.count).contains(&layer))
+/// What a layer has of its own, and how far it lies from where it was placed.
+struct Own<'p> {
+    matrices: Vec<Option<Tiled>>,
+    constants: &'p Constants,
+    /// Segments that a context reads.
+    cache: Vec<CacheRuns>,
+    offsets: [i32; BASES],
+    /// Which span of each thing the layer is in: layers with equal ones share a block.
+    spans: Vec<usize>,
+}
+
+impl<'p> Own<'p> {
+    fn new(placed: &'p PlacedKind, layer: usize, tiles: usize) -> Option<Self> {
+        let (mut offsets, mut spans) = ([0; BASES], Vec::new());
+        let mut matrices: Vec<Option<Tiled>> = Vec::new();
+        for group in &placed.matrices {
+            let span = found(group, layer, &mut offsets, &mut spans)?;
+            matrices.resize(span.placed.len(), None);
+            for (matrix, placed) in matrices.iter_mut().zip(&span.placed) {
+                *matrix = matrix.take().or_else(|| placed.clone());
+            }
+        }
+        let constants = &found(&placed.constants, layer, &mut offsets, &mut spans)?.placed;
+        let mut cache = Vec::new();
+        for segment in placed.caches.iter().filter(|segment| segment.tiles.start < tiles) {
+            let keys = found(&segment.keys, layer, &mut offsets, &mut spans)?;
+            let values = found(&segment.values, layer, &mut offsets, &mut spans)?;
+            cache.push(segment.runs(keys, values));
+        }
+        Some(Self { matrices, constants, cache, offsets, spans })
+    }
+}
+
+/// The span that a layer is in; notes its index, and the layer's offset.
+fn found<'p, T>(
+    spans: &'p [Span<T>],
+    layer: usize,
+    offsets: &mut [i32; BASES],
+    indices: &mut Vec<usize>,
+) -> Option<&'p Span<T>> {
+    let index = spans.iter().position(|span| (span.first..span.first + span.count).contains(&layer))?;
+    let span = &spans[index];
+    offsets[usize::from(span.base)] = span.offset(layer) as i32;
+    indices.push(index);
+    Some(span)
 }
 
 fn input(c: &mut Composer<'_, '_>, words: &[Word], format: Format) -> Value {

@@ -11,9 +11,10 @@ use super::matrix::{Activation, Load};
 use super::numbers::Block;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
+use crate::place::cache::CacheRuns;
+use crate::place::constants::Constants;
 use crate::place::heads::HeadLanes;
 use crate::place::layout::Run;
-use crate::place::{CacheRuns, Constants};
 
 /// The lowest finite f32: the score of a position that is not visible.
 const LOWEST: f32 = f32::MIN;
@@ -26,7 +27,8 @@ pub(crate) struct Attention<'p> {
     pub(crate) scale: f32,
     pub(crate) window: Option<usize>,
     pub(crate) soft_cap: Option<f32>,
-    pub(crate) cache: &'p CacheRuns,
+    /// By segment of positions.
+    pub(crate) cache: &'p [CacheRuns],
     pub(crate) constants: &'p Constants,
     pub(crate) masks: &'p [Stored],
     pub(crate) iota: &'p Stored,
@@ -55,12 +57,10 @@ impl Attention<'_> {
         let masks: Vec<Value> = self.masks.iter().map(|mask| c.stored(mask.clone())).collect();
         let iotas = self.iotas(c, tiles)?;
         let [key_exponents, value_exponents] = &self.constants.exponents;
-        let (keys, values) = (
-            (self.cache.keys.as_slice(), key_exponents.as_slice()),
-            (self.cache.values.as_slice(), value_exponents.as_slice()),
-        );
-        let keys = store(c, self.heads, keys, &key, &masks, &iotas, place)?;
-        let values = store(c, self.heads, values, &value, &masks, &iotas, place)?;
+        let (keys, values): (Vec<_>, Vec<_>) =
+            self.cache.iter().map(|s| ((&s.tiles, s.keys.as_slice()), (&s.tiles, s.values.as_slice()))).unzip();
+        let keys = store(c, self.heads, (&keys, key_exponents), &key, &masks, &iotas, place)?;
+        let values = store(c, self.heads, (&values, value_exponents), &value, &masks, &iotas, place)?;
         let queries = blocks(c, HEAD_BITS, queries)?;
         let scores = self.scores(c, &queries, &masks, &keys, tiles)?;
         let visible = self.visible(c, &iotas, place)?;
@@ -104,14 +104,15 @@ impl Attention<'_> {
         let sharing = self.heads.sharing;
         let mut scores = vec![Vec::new(); masks.len() * sharing];
         for tile in 0..tiles {
-            for (vector, run) in self.cache.keys.iter().enumerate() {
+            let (segment, inside) = self.segment(tile)?;
+            for (vector, run) in self.cache[segment].keys.iter().enumerate() {
                 let mut rows: Vec<Option<(u16, u64)>> = vec![None; scores.len()];
                 for half in HALVES {
                     let here: Vec<(usize, bool)> = self.in_half(c.layout.lanes(), vector, half);
                     if here.is_empty() {
                         continue;
                     }
-                    load_keys(c, plane, *run, half, tile, keys.ready[vector])?;
+                    load_keys(c, plane, *run, half, inside, keys.ready[segment][vector])?;
                     for (kv, ends) in here {
                         for j in 0..sharing {
                             let query = &queries[vector * sharing + j];
@@ -200,7 +201,7 @@ impl Attention<'_> {
             let heads: Vec<usize> =
                 self.heads.of_vector(vector).flat_map(|(kv, _)| (0..sharing).map(move |j| kv * sharing + j)).collect();
             let of_heads: Vec<&[Value]> = heads.iter().map(|head| weights[*head].0.as_slice()).collect();
-            let sums = weigh(c, &of_heads, self.cache.values[vector], values.ready[vector])?;
+            let sums = self.weigh(c, &of_heads, vector, values)?;
             for (head, sum) in heads.into_iter().zip(sums) {
                 let output = c.multiply(sum, weights[head].1)?;
                 c.release(sum);
@@ -213,6 +214,44 @@ impl Attention<'_> {
             }
         }
         Ok(attended.into_iter().flatten().collect())
+    }
+
+    /// The exact sums of weighted values of several heads, in f32: all lanes, of which those of the head count.
+    fn weigh(
+        &self,
+        c: &mut Composer<'_, '_>,
+        weights: &[&[Value]],
+        vector: usize,
+        values: &Present,
+    ) -> Result<Vec<Value>, Error> {
+        let (plane, kind) = (even_plane(c, Hemisphere::East), TileKind::Wide25);
+        let side = c.plane_hemisphere(plane);
+        let tiles = weights.first().map_or(0, |weights| weights.len());
+        let rows = weights.iter().map(|_| c.new_row(plane)).collect::<Result<Vec<_>, _>>()?;
+        let mut ready = vec![0; rows.len()];
+        for tile in 0..tiles {
+            let (segment, inside) = self.segment(tile)?;
+            let (run, cached) = (self.cache[segment].values[vector], values.ready[segment][vector]);
+            for (from, half) in HALVES.into_iter().enumerate() {
+                load_values(c, plane, run, 2 * inside + from, cached)?;
+                for (weights, (row, ready)) in weights.iter().zip(rows.iter().zip(&mut ready)) {
+                    let vector = &c.in_memory(weights[tile], side)?;
+                    let first = tile == 0 && half == Half::Low;
+                    *ready = c.activate(
+                        plane,
+                        &Activation { kind, half, row: *row, first, ready: *ready, vector, scale: None },
+                    )?;
+                }
+            }
+        }
+        Ok(rows.iter().zip(ready).map(|(row, ready)| c.accumulated(plane, *row, ready)).collect())
+    }
+
+    /// The segment of a vector of positions, and which of its vectors it is.
+    fn segment(&self, tile: usize) -> Result<(usize, usize), Error> {
+        let found = self.cache.iter().position(|segment| segment.tiles.contains(&tile));
+        let segment = found.ok_or_else(|| Error::shape("positions", tile, "a vector that is cached"))?;
+        Ok((segment, tile - self.cache[segment].tiles.start))
     }
 }
 
@@ -259,29 +298,6 @@ fn activate_query(
             scale: None,
         },
     )
-}
-
-/// The exact sums of weighted values of several heads, in f32: all lanes, of which those of the head count.
-fn weigh(c: &mut Composer<'_, '_>, weights: &[&[Value]], run: Run, cached: u64) -> Result<Vec<Value>, Error> {
-    let (plane, kind) = (even_plane(c, Hemisphere::East), TileKind::Wide25);
-    let side = c.plane_hemisphere(plane);
-    let tiles = weights.first().map_or(0, |weights| weights.len());
-    let rows = weights.iter().map(|_| c.new_row(plane)).collect::<Result<Vec<_>, _>>()?;
-    let mut ready = vec![0; rows.len()];
-    for tile in 0..tiles {
-        for (from, half) in HALVES.into_iter().enumerate() {
-            load_values(c, plane, run, 2 * tile + from, cached)?;
-            for (weights, (row, ready)) in weights.iter().zip(rows.iter().zip(&mut ready)) {
-                let vector = &c.in_memory(weights[tile], side)?;
-                let first = tile == 0 && half == Half::Low;
-                *ready = c.activate(
-                    plane,
-                    &Activation { kind, half, row: *row, first, ready: *ready, vector, scale: None },
-                )?;
-            }
-        }
-    }
-    Ok(rows.iter().zip(ready).map(|(row, ready)| c.accumulated(plane, *row, ready)).collect())
 }
 
 /// Loads a half of a tile of cached values: the `half`-th of all halves.

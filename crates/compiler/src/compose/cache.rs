@@ -1,6 +1,8 @@
 //! The key and value cache: rows of 16 bits as two byte planes, dealt round the pairs of slices of a run; exponents in one vector for
 //! each head and tile of positions, lanes being positions.
 
+use std::ops::Range;
+
 use lockstep_machine::inst::operand::{Format, ReduceOp};
 use lockstep_program::program::Word;
 
@@ -23,8 +25,8 @@ pub(crate) struct Place {
 
 /// A cache with the token's own row in it.
 pub(crate) struct Present {
-    /// For each vector of a row, the first cycle in which reads find it.
-    pub(crate) ready: Vec<u64>,
+    /// For each segment and vector of a row, the first cycle in which reads find it.
+    pub(crate) ready: Vec<Vec<u64>>,
     /// Exponents of all positions: by tile of positions, then by head.
     pub(crate) exponents: Vec<Vec<Value>>,
 }
@@ -44,16 +46,24 @@ pub(crate) fn cache_tables(run: Run, rows: usize) -> [Table; 2] {
 pub(crate) fn store(
     c: &mut Composer<'_, '_>,
     heads: &HeadLanes,
-    (runs, exponents): (&[Run], &[Vec<Stored>]),
+    (segments, exponents): (&[(&Range<usize>, &[Run])], &[Vec<Stored>]),
     blocks: &[Block],
     masks: &[Value],
     iotas: &[Value],
     place: Place,
 ) -> Result<Present, Error> {
-    let rows = iotas.len() * c.layout.lanes();
+    let lanes = c.layout.lanes();
     let mut ready = Vec::new();
-    for (run, block) in runs.iter().zip(blocks) {
-        ready.push(c.scatter(place.position, block.codes[0], &cache_tables(*run, rows))?);
+    for (tiles, runs) in segments {
+        // Before its first row the index is negative, which as an unsigned number is above all rows.
+        let index = match tiles.start {
+            0 => place.position,
+            first => c.isub(place.position, (first * lanes) as i32)?,
+        };
+        let rows = (iotas.len().min(tiles.end) - tiles.start) * lanes;
+        let of_runs = runs.iter().zip(blocks);
+        let of_runs = of_runs.map(|(run, block)| c.scatter(index, block.codes[0], &cache_tables(*run, rows)));
+        ready.push(of_runs.collect::<Result<Vec<_>, _>>()?);
     }
     let mut new = Vec::new();
     for (mask, (vector, _)) in masks.iter().zip(&heads.places) {

@@ -9,10 +9,12 @@ use super::matrix::Quantized;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::network::{Order, Section};
+use crate::place::Statics;
+use crate::place::cache::CacheRuns;
+use crate::place::constants::Constants;
 use crate::place::heads::HeadLanes;
 use crate::place::layout::Run;
 use crate::place::tiles::Tiled;
-use crate::place::{CacheRuns, Constants, Statics};
 use lockstep_machine::inst::operand::Format;
 
 /// A section and what it has in memory.
@@ -20,7 +22,8 @@ pub(crate) struct Code<'p> {
     pub(crate) section: &'p Section,
     pub(crate) matrices: &'p [Option<Tiled>],
     pub(crate) constants: &'p Constants,
-    pub(crate) cache: Option<&'p CacheRuns>,
+    /// The segments of the cache, as far as the context goes.
+    pub(crate) cache: &'p [CacheRuns],
     pub(crate) statics: &'p Statics,
     /// Vectors of positions that attention covers.
     pub(crate) tiles: usize,
@@ -116,7 +119,7 @@ impl Code<'_> {
     }
 
     pub(crate) fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {
-        let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), Some(cache)) =
+        let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), cache @ [_, ..]) =
             (&node.op, &self.section.heads, self.cache)
         else {
             return Err(Error::unsupported("without a cache:", &node.op));

@@ -120,8 +120,7 @@ impl Composer<'_, '_> {
 
     /// Slices from which streams flow outward past all of a table's slices.
     fn inner_slices(&self, table: &Table) -> u8 {
-        let register = self.spec.mem.slices_per_register as u8;
-        table.run.first_slice / register * register
+        self.layout.inner(table.run.first_slice)
     }
 
     /// A copy of the value from which streams reach all of a table's slices.
@@ -219,8 +218,15 @@ impl Composer<'_, '_> {
     /// Writes a value's byte planes into the row that `index` names; each plane has its table. Gives the first cycle in
     /// which reads find it.
     pub(crate) fn scatter(&mut self, index: Value, value: Value, tables: &[Table]) -> Result<u64, Error> {
-        let side = tables[0].run.hemisphere;
-        let copies = self.apart_below(&[index, value], side, self.inner_slices(&tables[0]))?;
+        let (side, limit) = (tables[0].run.hemisphere, self.inner_slices(&tables[0]));
+        let both: u8 = [index, value].iter().map(|value| self.nodes[value.0].format.streams()).sum();
+        let copies = if both <= limit {
+            self.apart_below(&[index, value], side, limit)?
+        } else {
+            // Too few slices for both; what comes from the other side passes all of this one.
+            let other = if side == Hemisphere::West { Hemisphere::East } else { Hemisphere::West };
+            vec![self.inside(index, &tables[0])?, self.in_memory(value, other)?]
+        };
         let from = copies.iter().map(|copy| copy.ready).max().unwrap_or_default();
         self.first("scatter", from, |c, cycle| c.try_scatter(&copies[0], &copies[1], tables, cycle))
     }

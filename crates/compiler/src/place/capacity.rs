@@ -45,6 +45,11 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec,
     }
 }
 
+/// Words of the tables of rotary embeddings for one vector of positions.
+pub(crate) fn rotary_words(network: &Network<'_>, spec: &MachineSpec) -> u64 {
+    network.rotaries.len() as u64 * 2 * 4 * u64::from(spec.lanes())
+}
+
 fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
@@ -73,7 +78,12 @@ fn bytes(matrix: &BlockMatrix, spec: &MachineSpec) -> u64 {
 
 /// Keys and values of all layers for one vector of positions: two bytes a lane.
 fn cache_bytes(network: &Network<'_>, spec: &MachineSpec) -> u64 {
+    cache_words(network, spec) * u64::from(spec.lanes())
+}
+
+/// The words that they take.
+pub(crate) fn cache_words(network: &Network<'_>, spec: &MachineSpec) -> u64 {
     let vectors = |kind: usize| network.kinds[kind].section.heads.as_ref().map_or(0, |heads| heads.vectors() as u64);
     let lanes = u64::from(spec.lanes());
-    network.layers.iter().map(|(kind, _)| vectors(*kind) * 2 * 2 * lanes * lanes).sum()
+    network.layers.iter().map(|(kind, _)| vectors(*kind) * 2 * 2 * lanes).sum()
 }

@@ -10,6 +10,9 @@ use lockstep_program::program::Word;
 
 use crate::error::Error;
 
+/// Of the slices that are kept for text, so many may hold other things.
+const SPARE: u32 = 2;
+
 /// Consecutive slices of one hemisphere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zone {
@@ -74,6 +77,8 @@ type Bank = (Hemisphere, u8, u8);
 /// Things that lie in memory once for each of several layers, `stride` words apart in each bank.
 #[derive(Clone, Debug)]
 pub(crate) struct Span<T> {
+    /// The base by which they are addressed.
+    pub(crate) base: u8,
     /// The first of the layers.
     pub(crate) first: usize,
     pub(crate) count: usize,
@@ -94,6 +99,8 @@ impl<T> Span<T> {
 pub(crate) struct Layout {
     lanes: usize,
     words_per_bank: u32,
+    /// Slices of a stream register.
+    register: u8,
     /// Values, constants, inputs and outputs.
     pub(crate) near: Zone,
     /// Weights, tables, keys and values.
@@ -102,12 +109,16 @@ pub(crate) struct Layout {
     pub(crate) values: Zone,
     /// Slices where values do not lie.
     shunned: BTreeSet<(Hemisphere, u8)>,
+    /// The last of the slices that are kept for text, which short texts do not reach.
+    pub(crate) spare: Zone,
     /// Words given out, from the bottom of each bank.
     used: BTreeMap<Bank, u32>,
     /// Words whose addresses move from instance to instance, with their base.
     moving: BTreeMap<Bank, Vec<(Range<u32>, u8)>>,
     /// The bank in which runs are sought, where it is given.
     bank: Option<u8>,
+    /// The bank that is tried first otherwise.
+    first_bank: u8,
     /// Where the next near word is sought.
     turn: u32,
     /// Words that each near value takes: one for each turn of a loop.
@@ -125,17 +136,33 @@ impl Layout {
         Self {
             lanes: spec.lanes() as usize,
             words_per_bank: spec.words_per_bank(),
+            register: register as u8,
             near: Zone { first: 0, end: border as u8 },
             far: Zone { first: border as u8, end: end as u8 },
             values: Zone { first: 0, end: border as u8 },
             shunned: BTreeSet::new(),
+            spare: Zone {
+                first: spec.mem.slices_per_hemisphere.saturating_sub(SPARE).max(end) as u8,
+                end: spec.mem.slices_per_hemisphere as u8,
+            },
             used: BTreeMap::new(),
             moving: BTreeMap::new(),
             bank: None,
+            first_bank: 0,
             turn: 0,
             turns: 1,
             arrays: BTreeMap::new(),
         }
+    }
+
+    /// Tries another bank first from here on.
+    pub(crate) fn set_first_bank(&mut self, bank: u8) {
+        self.first_bank = bank;
+    }
+
+    /// Slices from which streams flow outward past all slices from `first` on.
+    pub(crate) fn inner(&self, first: u8) -> u8 {
+        first / self.register * self.register
     }
 
     /// Words in one bank of a slice.
@@ -194,7 +221,7 @@ impl Layout {
                 trial.moving.entry(bank).or_default().push((from..end, base));
             }
             *self = Self { bank: None, ..trial };
-            spans.push(Span { first, count: here, stride, placed });
+            spans.push(Span { base, first, count: here, stride, placed });
             first += here;
         }
         match failed {
@@ -326,6 +353,19 @@ impl Layout {
         Err(Error::memory(what, planes.into(), self.near))
     }
 
+    /// A run in the slices that texts reach last, from the outermost bank inward: in one slice, or round several.
+    pub(crate) fn spare_run(&mut self, what: &str, hemisphere: Hemisphere, vectors: usize) -> Result<Run, Error> {
+        let Zone { first, end } = self.spare;
+        let mut trial = Self { first_bank: 1, ..self.clone() };
+        let zones = (1..=end - first).flat_map(|width| (first..=end - width).rev().map(move |first| (first, width)));
+        let powers = zones.filter(|(_, width)| width.is_power_of_two());
+        let mut runs =
+            powers.map(|(first, width)| trial.run(what, hemisphere, Zone { first, end: first + width }, vectors));
+        let run = runs.find_map(Result::ok).ok_or_else(|| Error::memory(what, vectors as u32, self.spare))?;
+        self.used = trial.used;
+        Ok(run)
+    }
+
     /// A run of far vectors: in the bank that is given, or the first in which all its slices have room.
     pub(crate) fn run(
         &mut self,
@@ -335,7 +375,7 @@ impl Layout {
         vectors: usize,
     ) -> Result<Run, Error> {
         let words = vectors.div_ceil(slices.width().into()) as u32;
-        for bank in self.bank.map_or(vec![0, 1], |bank| vec![bank]) {
+        for bank in self.bank.map_or(vec![self.first_bank, 1 - self.first_bank], |bank| vec![bank]) {
             let banks = (slices.first..slices.end).map(|slice| (hemisphere, slice, bank));
             let base = banks.clone().map(|bank| self.used_in(bank)).max().unwrap_or_default();
             if base + words <= self.words_per_bank {

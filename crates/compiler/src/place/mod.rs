@@ -4,15 +4,19 @@
 //! code serves them all: weights, cache and constants move by a base each. Where a bank is full, the layers go on in the
 //! other one, and the code gets a second variant.
 
+pub(crate) mod cache;
 mod capacity;
+pub(crate) mod constants;
 pub(crate) mod contents;
 pub(crate) mod heads;
 pub(crate) mod layout;
+mod rotary;
 pub(crate) mod tiles;
+mod uses;
 pub(crate) mod vocabulary;
 
-use lockstep_arith::matrix::GROUP;
-use lockstep_graph::{Op, Rotary};
+use std::ops::Range;
+
 use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::spec::MachineSpec;
@@ -22,25 +26,21 @@ use crate::compose::Stored;
 use crate::compose::batch::is_covered;
 use crate::compose::switch::Table;
 use crate::error::Error;
-use crate::network::{Kind, Named, Network, Order, Section};
+use crate::network::{Kind, Named, Network};
+use cache::{Segment, segments};
+use constants::{Constants, constants, fill_constants};
 use contents::Contents;
-use heads::{HeadLanes, rotated_order};
+use heads::HeadLanes;
 use layout::{Layout, Run, Span, Spot, Zone};
-use tiles::{Arrangement, Tiled, Tiler, in_order};
+use tiles::{Tiled, Tiler};
+use uses::{Use, uses};
 use vocabulary::{Codes, RowScales};
 
 /// Bases of addresses: 0 does not move.
-const WEIGHTS: u8 = 1;
-const CACHE: u8 = 2;
+const WEIGHTS: [u8; 2] = [1, 2];
 const CONSTANTS: u8 = 3;
-
-/// Which rows of a weight stand where.
-#[derive(Clone, Debug)]
-enum Use {
-    Matrix(Arrangement),
-    /// For each vector and lane the element.
-    Vector(Vec<Vec<Option<usize>>>),
-}
+/// Where the rotary tables lie, and where the vocabulary's scales do if they must make room.
+const SPARE_SIDE: [Hemisphere; 2] = [Hemisphere::East, Hemisphere::West];
 
 /// Codes and tables that all layers share.
 #[derive(Debug)]
@@ -55,28 +55,15 @@ pub(crate) struct Statics {
     pub(crate) rotaries: Vec<[Vec<Table>; 2]>,
 }
 
-/// Keys or values in memory: one run for each vector of a row; low and high bytes in turn.
-#[derive(Clone, Debug)]
-pub(crate) struct CacheRuns {
-    pub(crate) keys: Vec<Run>,
-    pub(crate) values: Vec<Run>,
-}
-
-/// What a layer has of its own beside matrices and cache rows.
-#[derive(Clone, Debug)]
-pub(crate) struct Constants {
-    /// For each weight: exponents of a matrix by tile of outputs, or the tiles of a vector.
-    pub(crate) weights: Vec<Vec<Stored>>,
-    /// Exponents of cached keys and values: by tile of positions, then by key head.
-    pub(crate) exponents: [Vec<Vec<Stored>>; 2],
-}
+/// Matrices of all layers of a kind, by weight.
+type Matrices = Vec<Span<Vec<Option<Tiled>>>>;
 
 /// A kind of sections in memory.
 #[derive(Debug)]
 pub(crate) struct PlacedKind {
-    /// By weight.
-    pub(crate) matrices: Vec<Span<Vec<Option<Tiled>>>>,
-    pub(crate) caches: Vec<Span<CacheRuns>>,
+    /// In groups, each with a base of its own; of each the matrices by weight, none for those of other groups.
+    pub(crate) matrices: Vec<Matrices>,
+    pub(crate) caches: Vec<Segment>,
     pub(crate) constants: Vec<Span<Constants>>,
 }
 
@@ -140,8 +127,9 @@ impl Placed {
     fn place(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
-        let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 } };
+        let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 }, spare: false };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
+        let codes = network.embedding.as_ref().map(|(table, _)| place.codes(table)).transpose()?;
         let mut ports = place.ports(network)?;
         if batch > 1 && network.embedding.is_some() && network.sections().all(is_covered) {
             ports.batch = Some(place.batch_ports(network, batch)?);
@@ -150,8 +138,9 @@ impl Placed {
         for (kind, uses) in network.kinds.iter().zip(&uses) {
             matrices.push(place.matrices(kind, uses)?);
         }
-        let embedding =
-            network.embedding.as_ref().map(|(table, factor)| place.embedding(table, *factor)).transpose()?;
+        place.make_room(network, tiles);
+        let embedding = network.embedding.as_ref().zip(codes);
+        let embedding = embedding.map(|((table, factor), codes)| place.embedding(table, codes, *factor)).transpose()?;
         let codes = network.embedding.as_ref().zip(embedding.as_ref().map(|embedding| &embedding.codes));
         let codes = codes.map(|((table, _), codes)| (table, codes));
         let head = match &network.head {
@@ -175,6 +164,8 @@ struct Placer<'s> {
     layout: Layout,
     contents: Contents,
     tiler: Tiler<'s>,
+    /// Whether tables lie behind the text, since the far slices are too few.
+    spare: bool,
 }
 
 impl Placer<'_> {
@@ -228,22 +219,65 @@ impl Placer<'_> {
         Ok(BatchPorts { tokens, token, position, x })
     }
 
-    /// Matrices of all layers of a kind.
-    fn matrices(&mut self, kind: &Kind<'_>, uses: &[Use]) -> Result<Vec<Span<Vec<Option<Tiled>>>>, Error> {
-        let first = &kind.weights[0];
-        let tiler = &self.tiler;
-        let far = [0, 1].map(|bank| Spot::new(Some(bank), self.layout.far));
-        let spans: Vec<Span<Vec<Option<Tiled>>>> =
-            self.layout.repeated(WEIGHTS, kind.weights.len(), &far, |layout, _| {
-                let mut tiler = tiler.clone();
-                first.iter().zip(uses).map(|(named, usage)| place_matrix(named, usage, &mut tiler, layout)).collect()
-            })?;
-        for span in &spans {
+    /// Matrices of all layers of a kind. Where one bank does not hold them all, the first ones of each layer lie in it
+    /// and the others in the other bank, so that one block of code serves all layers; else the layers are split.
+    fn matrices(&mut self, kind: &Kind<'_>, uses: &[Use]) -> Result<Vec<Matrices>, Error> {
+        let weights = uses.len();
+        let whole = |groups: &Vec<Matrices>| groups.iter().all(|spans| spans.len() == 1);
+        let mut found = None;
+        for first in (1..=weights).rev() {
+            let mut layout = self.layout.clone();
+            let groups = self.groups(kind, uses, &[0..first, first..weights], &mut layout);
+            if let Some(groups) = groups.ok().filter(whole) {
+                found = Some((groups, layout));
+                break;
+            }
+        }
+        let (groups, layout) = match found {
+            Some(found) => found,
+            None => {
+                let mut layout = self.layout.clone();
+                (self.groups(kind, uses, &[0..weights], &mut layout)?, layout)
+            }
+        };
+        self.layout = layout;
+        for span in groups.iter().flatten() {
             for layer in span.first..span.first + span.count {
                 self.fill_matrices(&kind.weights[layer], uses, &span.placed, span.offset(layer))?;
             }
         }
-        Ok(spans)
+        Ok(groups)
+    }
+
+    /// Groups of consecutive weights: one in any bank, several in a bank each.
+    fn groups(
+        &self,
+        kind: &Kind<'_>,
+        uses: &[Use],
+        groups: &[Range<usize>],
+        layout: &mut Layout,
+    ) -> Result<Vec<Matrices>, Error> {
+        let weights = &kind.weights[0];
+        let far = [0, 1].map(|bank| Spot::new(Some(bank), layout.far));
+        let mut tiler = self.tiler.clone();
+        let mut placed = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            let spots = if groups.len() == 1 { &far[..] } else { &far[index..=index] };
+            let last = std::cell::RefCell::new(tiler.clone());
+            let place = |layout: &mut Layout, _: &Spot| {
+                let mut tiler = tiler.clone();
+                let one = |(at, (named, usage))| match group.contains(&at) {
+                    true => place_matrix(named, usage, &mut tiler, layout),
+                    false => Ok(None),
+                };
+                let all = weights.iter().zip(uses).enumerate().map(one).collect();
+                *last.borrow_mut() = tiler;
+                all
+            };
+            placed.push(layout.repeated(WEIGHTS[index], kind.weights.len(), spots, place)?);
+            tiler = last.into_inner();
+        }
+        Ok(placed)
     }
 
     fn fill_matrices(
@@ -261,11 +295,30 @@ impl Placer<'_> {
         Ok(())
     }
 
-    fn embedding(&mut self, table: &Named<'_>, factor: Option<f32>) -> Result<PlacedEmbedding, Error> {
+    /// Moves tables out of the far slices where caches would not find room beside them.
+    fn make_room(&mut self, network: &Network<'_>, tiles: usize) {
+        let Layout { far, spare, .. } = self.layout;
+        let room = |slice: u8| [0, 1].map(|bank| self.layout.room(SPARE_SIDE[0], slice, bank)).iter().sum::<u32>();
+        let room: u32 = (far.first..far.end).map(room).sum();
+        let needed = capacity::cache_words(network, self.spec) / 2 + capacity::rotary_words(network, self.spec);
+        let is_tight = needed * tiles as u64 > u64::from(room);
+        self.spare = is_tight && spare.width() > 0;
+    }
+
+    /// The codes of the vocabulary, below the weights of layers: they do not fill all far slices.
+    fn codes(&mut self, table: &Named<'_>) -> Result<Codes, Error> {
         let matrix = table.matrix()?;
+        self.layout.set_first_bank(1);
         let codes = Codes::place(table.name, matrix, &mut self.layout)?;
+        self.layout.set_first_bank(0);
         codes.fill(table.name, matrix, self.spec, &mut self.contents);
-        let scales = RowScales::new(table.name, matrix, &mut self.layout, &mut self.contents)?;
+        Ok(codes)
+    }
+
+    fn embedding(&mut self, table: &Named<'_>, codes: Codes, factor: Option<f32>) -> Result<PlacedEmbedding, Error> {
+        let matrix = table.matrix()?;
+        let spare = self.spare.then_some(SPARE_SIDE[1]);
+        let scales = RowScales::new(table.name, matrix, spare, &mut self.layout, &mut self.contents)?;
         Ok(PlacedEmbedding { codes, scales, width: matrix.cols, factor })
     }
 
@@ -303,9 +356,9 @@ impl Placer<'_> {
         let constants = constants(&kind.section, &uses, 0, &mut self.layout)?;
         fill_constants(&kind.weights[0], &uses, &constants, 0, &mut self.contents)?;
         Ok(PlacedKind {
-            matrices: vec![Span { first: 0, count: 1, stride: 0, placed: matrices }],
+            matrices: vec![vec![Span { base: 0, first: 0, count: 1, stride: 0, placed: matrices }]],
             caches: Vec::new(),
-            constants: vec![Span { first: 0, count: 1, stride: 0, placed: constants }],
+            constants: vec![Span { base: 0, first: 0, count: 1, stride: 0, placed: constants }],
         })
     }
 
@@ -314,23 +367,16 @@ impl Placer<'_> {
         &mut self,
         kind: &Kind<'_>,
         uses: &[Use],
-        matrices: Vec<Span<Vec<Option<Tiled>>>>,
+        matrices: Vec<Matrices>,
         tiles: usize,
     ) -> Result<PlacedKind, Error> {
         let count = kind.weights.len();
         let mut caches = Vec::new();
         if let Some(heads) = &kind.section.heads {
-            let rows = tiles * self.layout.lanes();
-            let spots = cache_spots(&self.layout);
-            let place = |layout: &mut Layout, spot: &Spot| cache_runs(heads.vectors(), rows, layout, spot.zone);
-            caches = self.layout.repeated(CACHE, count, &spots, place)?;
-            for span in &caches {
-                let name = &kind.weights[span.first][0].name;
-                for run in span.placed.keys.iter().chain(&span.placed.values) {
-                    for layer in span.first..span.first + span.count {
-                        self.contents.clear(&format!("{name}.cache"), run.moved(span.offset(layer)), 2 * rows);
-                    }
-                }
+            for (index, tiles) in segments(tiles).into_iter().enumerate() {
+                let segment = Segment::place(index, tiles, (count, heads.vectors()), &mut self.layout)?;
+                self.clear(kind, &segment);
+                caches.push(segment);
             }
         }
         let near = Spot::new(None, self.layout.near);
@@ -342,6 +388,19 @@ impl Placer<'_> {
             }
         }
         Ok(PlacedKind { matrices, caches, constants })
+    }
+
+    /// Caches are zero before the first run.
+    fn clear(&mut self, kind: &Kind<'_>, segment: &Segment) {
+        let rows = segment.tiles.len() * self.layout.lanes();
+        for span in segment.keys.iter().chain(&segment.values) {
+            let name = &kind.weights[span.first][0].name;
+            for run in &span.placed {
+                for layer in span.first..span.first + span.count {
+                    self.contents.clear(&format!("{name}.cache"), run.moved(span.offset(layer)), 2 * rows);
+                }
+            }
+        }
     }
 
     fn statics(&mut self, network: &Network<'_>, rotaries: Vec<[Vec<Table>; 2]>) -> Result<Statics, Error> {
@@ -371,14 +430,6 @@ impl Placer<'_> {
         Ok(statics)
     }
 
-    /// Tables of all rotary embeddings. All layers' heads stand on the same lanes.
-    fn rotaries(&mut self, network: &Network<'_>, tiles: usize) -> Result<Vec<[Vec<Table>; 2]>, Error> {
-        let Some(heads) = network.sections().find_map(|section| section.heads.as_ref()) else { return Ok(Vec::new()) };
-        let positions = tiles * self.layout.lanes();
-        let one = |(index, rotary)| self.rotary(index, rotary, heads, positions);
-        network.rotaries.iter().enumerate().map(one).collect()
-    }
-
     /// A copy of a codebook for each plane.
     fn codebook(&mut self, codes: &[i8; 16], index: usize) -> Result<Vec<Run>, Error> {
         let one = |plane: u8| {
@@ -404,39 +455,6 @@ impl Placer<'_> {
         };
         vectors.iter().enumerate().map(one).collect()
     }
-
-    /// The outermost far slices of which each has room for a byte plane.
-    fn rotary_slices(&self, planes: u8, positions: usize) -> u8 {
-        let far = self.layout.far;
-        let room = |slice: u8| [0, 1].map(|bank| self.layout.room(Hemisphere::East, slice, bank)).into_iter().max();
-        let fits = |first: &u8| (*first..first + planes).all(|slice| room(slice) >= Some(positions as u32));
-        (far.first..=far.end - planes).rev().find(fits).unwrap_or(far.end - planes)
-    }
-
-    /// Rows of cosines and sines by position: each byte plane in a slice of its own.
-    fn rotary(
-        &mut self,
-        index: usize,
-        rotary: &Rotary,
-        heads: &HeadLanes,
-        positions: usize,
-    ) -> Result<[Vec<Table>; 2], Error> {
-        let rows = heads.rotary_rows(rotary, positions);
-        let planes = 2 * Format::F32.streams();
-        let mut slice = self.rotary_slices(planes, positions);
-        let mut tables = [Vec::new(), Vec::new()];
-        for ((name, rows), tables) in ["cosines", "sines"].iter().zip(&rows).zip(&mut tables) {
-            for plane in 0..usize::from(Format::F32.streams()) {
-                let name = format!("rotary{index}.{name}.{plane}");
-                let run = self.layout.run(&name, Hemisphere::East, Zone { first: slice, end: slice + 1 }, positions)?;
-                let bytes = |row: &Vec<f32>| row.iter().map(|x| x.to_le_bytes()[plane]).collect();
-                self.contents.fill(&name, run, &rows.iter().map(bytes).collect::<Vec<_>>());
-                tables.push(Table::new(run, positions));
-                slice += 1;
-            }
-        }
-        Ok(tables)
-    }
 }
 
 fn place_matrix(
@@ -448,127 +466,5 @@ fn place_matrix(
     match usage {
         Use::Matrix(arrangement) => tiler.place(named.name, named.matrix()?.format, arrangement, layout).map(Some),
         Use::Vector(_) => Ok(None),
-    }
-}
-
-/// Where caches may lie, in the order of preference: where a load finds a row in each of many pairs of slices, then in
-/// fewer, then among the values.
-fn cache_spots(layout: &Layout) -> Vec<Spot> {
-    let Layout { near, far, .. } = layout;
-    let zone = |first: u8, width: u8| Zone { first, end: first + width };
-    let mut spots = Vec::new();
-    let mut next = far.first;
-    for width in [16, 8, 4] {
-        while next + width <= far.end {
-            spots.extend([1, 0].map(|bank| Spot::new(Some(bank), zone(next, width))));
-            next += width;
-        }
-    }
-    // The index and the row that are written come from inside; a block's own values need most of the room.
-    let (first, kept) = (near.end.saturating_sub(4), layout.words_per_bank() / 2);
-    spots.extend([1, 0].map(|bank| Spot { kept, ..Spot::new(Some(bank), zone(first, 4)) }));
-    spots
-}
-
-/// Keys in the west, values in the east: rows of 16 bits as low and high bytes in pairs of slices.
-fn cache_runs(vectors: usize, rows: usize, layout: &mut Layout, zone: Zone) -> Result<CacheRuns, Error> {
-    let mut side =
-        |name: &str, side| (0..vectors).map(|_| layout.run(name, side, zone, 2 * rows)).collect::<Result<Vec<_>, _>>();
-    Ok(CacheRuns { keys: side("keys", Hemisphere::West)?, values: side("values", Hemisphere::East)? })
-}
-
-fn constants(section: &Section, uses: &[Use], tiles: usize, layout: &mut Layout) -> Result<Constants, Error> {
-    let sides = [Hemisphere::West, Hemisphere::East];
-    let mut vectors = |format, count: usize, what: &str| -> Result<Vec<Stored>, Error> {
-        let one = |at: usize| Ok(Stored { words: layout.near_words(what, sides[at % 2], format)?, format, ready: 0 });
-        (0..count).map(one).collect()
-    };
-    let weights = uses.iter().map(|usage| match usage {
-        Use::Matrix(arrangement) => vectors(Format::I8, arrangement.rows.len(), "exponents"),
-        Use::Vector(rows) => vectors(Format::F32, rows.len(), "vector"),
-    });
-    let weights = weights.collect::<Result<_, Error>>()?;
-    let heads = section.heads.as_ref().map_or(0, |heads| heads.places.len());
-    let mut exponents = |side| -> Result<Vec<Vec<Stored>>, Error> {
-        let mut one = |_| {
-            let words = layout.near_words("cache exponents", side, Format::I8)?;
-            Ok(Stored { words, format: Format::I8, ready: 0 })
-        };
-        (0..tiles).map(|_| (0..heads).map(&mut one).collect()).collect()
-    };
-    Ok(Constants { weights, exponents: [exponents(Hemisphere::West)?, exponents(Hemisphere::East)?] })
-}
-
-fn fill_constants(
-    weights: &[Named<'_>],
-    uses: &[Use],
-    placed: &Constants,
-    offset: u32,
-    contents: &mut Contents,
-) -> Result<(), Error> {
-    for ((named, usage), stored) in weights.iter().zip(uses).zip(&placed.weights) {
-        let (rows, what, value): (_, _, Box<dyn Fn(usize) -> i32 + '_>) = match usage {
-            Use::Matrix(arrangement) => {
-                let matrix = named.matrix()?;
-                (&arrangement.rows, "exponents", Box::new(|row| matrix.exponent[row].into()))
-            }
-            Use::Vector(rows) => {
-                let vector = named.vector()?;
-                (rows, "vector", Box::new(|row| vector[row].to_bits() as i32))
-            }
-        };
-        for (tile, (rows, stored)) in rows.iter().zip(stored).enumerate() {
-            let values: Vec<i32> = rows.iter().map(|row| row.map_or(0, &value)).collect();
-            contents.constant(&format!("{}.{what}{tile}", named.name), &stored.words, offset, &values);
-        }
-    }
-    let name = weights.first().map_or("", |named| named.name);
-    for (kind, tiles) in ["keys", "values"].iter().zip(&placed.exponents) {
-        for (index, stored) in tiles.iter().flatten().enumerate() {
-            contents.constant(&format!("{name}.{kind}.exponents{index}"), &stored.words, offset, &[]);
-        }
-    }
-    Ok(())
-}
-
-/// How each weight of a section is used.
-fn uses(section: &Section, rotaries: &[Rotary], lanes: usize) -> Vec<Use> {
-    let mut uses = vec![Use::Vector(Vec::new()); section.formats.len()];
-    for (index, node) in section.nodes.iter().enumerate() {
-        let rows = rows(section, section.orders[index], node.width, rotaries, lanes);
-        match node.op {
-            Op::MatMul { weight, bias } => {
-                let input = node.inputs[0].0 as usize;
-                let groups = match (section.orders[input], &section.heads) {
-                    (Order::Attended, Some(heads)) => heads.query_groups(),
-                    _ => in_order(section.nodes[input].width.div_ceil(GROUP), lanes / GROUP),
-                };
-                if let Some(bias) = bias {
-                    uses[bias.0 as usize] = Use::Vector(rows.clone());
-                }
-                uses[weight.0 as usize] = Use::Matrix(Arrangement { rows, groups });
-            }
-            Op::RmsNorm { weight, group, .. } => {
-                let in_group = |row: &Option<usize>| row.map(|row| row % group);
-                let rows = rows.iter().map(|lanes| lanes.iter().map(in_group).collect()).collect();
-                uses[weight.0 as usize] = Use::Vector(rows);
-            }
-            _ => {}
-        }
-    }
-    uses
-}
-
-/// The element for each vector and lane of a value.
-fn rows(section: &Section, order: Order, width: usize, rotaries: &[Rotary], lanes: usize) -> Vec<Vec<Option<usize>>> {
-    let Some(heads) = &section.heads else { return in_order(width, lanes) };
-    let natural: Vec<usize> = (0..heads.size).collect();
-    let rotated = |rotary: Option<usize>| rotary.map_or(natural.clone(), |at| rotated_order(heads.size, &rotaries[at]));
-    match order {
-        Order::Natural => in_order(width, lanes),
-        Order::Queries(rotary) => heads.query_rows(&rotated(rotary)),
-        Order::Keys(rotary) => heads.key_rows(&rotated(rotary)),
-        Order::Values => heads.key_rows(&natural),
-        Order::Attended => heads.query_rows(&natural),
     }
 }

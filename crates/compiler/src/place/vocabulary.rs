@@ -175,10 +175,11 @@ pub(crate) struct RowScales {
 }
 
 impl RowScales {
-    /// Places the table, and its maps for a row that stands first in its vector.
+    /// Places the table, behind the text of a hemisphere where one is given, and its maps for a row that stands first in its vector.
     pub(crate) fn new(
         name: &str,
         matrix: &BlockMatrix,
+        spare: Option<Hemisphere>,
         layout: &mut Layout,
         contents: &mut Contents,
     ) -> Result<Self, Error> {
@@ -193,8 +194,12 @@ impl RowScales {
         }
         let rows_per_vector = 1 << most.ilog2();
         let count = matrix.rows.div_ceil(rows_per_vector);
-        let zone = Zone { first: layout.far.end - spread(count, SCALE_SPREAD), end: layout.far.end };
-        let run = layout.run(name, Hemisphere::East, zone, count)?;
+        let outermost = Zone { first: layout.far.end - spread(count, SCALE_SPREAD), end: layout.far.end };
+        let side = spare.unwrap_or(Hemisphere::East);
+        let run = match spare {
+            Some(side) => layout.spare_run(name, side, count)?,
+            None => layout.run(name, side, outermost, count)?,
+        };
         let vector = |first: usize| {
             let mut vector = vec![0; lanes];
             for row in first..(first + rows_per_vector).min(matrix.rows) {
@@ -206,7 +211,7 @@ impl RowScales {
         contents.fill(&format!("{name}.scales"), run, &vectors);
         let mut map = |from: &dyn Fn(usize) -> Option<usize>| -> Result<Stored, Error> {
             let values: Vec<i32> = (0..lanes).map(|lane| from(lane).unwrap_or(lanes - 1) as i32).collect();
-            let words = layout.near_words(name, Hemisphere::East, Format::U16)?;
+            let words = layout.near_words(name, side, Format::U16)?;
             let index = contents.images.len();
             contents.constant(&format!("{name}.map{index}"), &words, 0, &values);
             Ok(Stored { words, format: Format::U16, ready: 0 })

@@ -65,7 +65,7 @@ impl<'b> Batch<'_, 'b> {
             let masks: Vec<Value> = attention.masks.iter().map(|mask| c.stored(mask.clone())).collect();
             for (kind, (at, bits)) in [(1, key_bits(attention.heads.size)), (2, HEAD_BITS)].into_iter().enumerate() {
                 let block = c.vector_block(boundary, bits, &of(at))?;
-                let runs = [&attention.cache.keys, &attention.cache.values][kind];
+                let runs = [&attention.cache[0].keys, &attention.cache[0].values][kind];
                 c.scatter(place.position, block.codes[0], &cache_tables(runs[0], rows))?;
                 c.keep_as(block.unit_exponent, Format::I8);
                 heads.rows.push(this.output(c, block.unit_exponent, SIDES[kind])?);
@@ -153,7 +153,7 @@ impl<'b> Batch<'_, 'b> {
         let planes = self.pair_planes();
         for (half, plane) in HALVES.into_iter().zip(planes) {
             if !attention.in_half(self.layout.lanes(), 0, half).is_empty() {
-                load_keys(&mut c, plane, attention.cache.keys[0], half, 0, 0)?;
+                load_keys(&mut c, plane, attention.cache[0].keys[0], half, 0, 0)?;
             }
         }
         let mut timeline = Timeline::new(self.name, self.spec);
@@ -210,7 +210,7 @@ impl<'b> Batch<'_, 'b> {
         let planes = self.pair_planes();
         let mut c = self.straight();
         for (half, plane) in [0, 1].into_iter().zip(planes) {
-            load_values(&mut c, plane, attention.cache.values[0], half, 0)?;
+            load_values(&mut c, plane, attention.cache[0].values[0], half, 0)?;
         }
         let mut timeline = Timeline::new(self.name, self.spec);
         timeline.straight(c);

@@ -1,0 +1,81 @@
+//! Constants of layers: exponents, vectors, the exponents of cached keys and values.
+
+use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::inst::operand::Format;
+
+use super::contents::Contents;
+use super::layout::Layout;
+use super::uses::Use;
+use crate::compose::Stored;
+use crate::error::Error;
+use crate::network::{Named, Section};
+
+/// What a layer has of its own beside matrices and cache rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Constants {
+    /// For each weight: exponents of a matrix by tile of outputs, or the tiles of a vector.
+    pub(crate) weights: Vec<Vec<Stored>>,
+    /// Exponents of cached keys and values: by tile of positions, then by key head.
+    pub(crate) exponents: [Vec<Vec<Stored>>; 2],
+}
+
+/// Gives out words for a layer's constants.
+pub(super) fn constants(
+    section: &Section,
+    uses: &[Use],
+    tiles: usize,
+    layout: &mut Layout,
+) -> Result<Constants, Error> {
+    let sides = [Hemisphere::West, Hemisphere::East];
+    let mut vectors = |format, count: usize, what: &str| -> Result<Vec<Stored>, Error> {
+        let one = |at: usize| Ok(Stored { words: layout.near_words(what, sides[at % 2], format)?, format, ready: 0 });
+        (0..count).map(one).collect()
+    };
+    let weights = uses.iter().map(|usage| match usage {
+        Use::Matrix(arrangement) => vectors(Format::I8, arrangement.rows.len(), "exponents"),
+        Use::Vector(rows) => vectors(Format::F32, rows.len(), "vector"),
+    });
+    let weights = weights.collect::<Result<_, Error>>()?;
+    let heads = section.heads.as_ref().map_or(0, |heads| heads.places.len());
+    let mut exponents = |side| -> Result<Vec<Vec<Stored>>, Error> {
+        let mut one = |_| {
+            let words = layout.near_words("cache exponents", side, Format::I8)?;
+            Ok(Stored { words, format: Format::I8, ready: 0 })
+        };
+        (0..tiles).map(|_| (0..heads).map(&mut one).collect()).collect()
+    };
+    Ok(Constants { weights, exponents: [exponents(Hemisphere::West)?, exponents(Hemisphere::East)?] })
+}
+
+/// Writes a layer's constants, `offset` words further than they were placed.
+pub(super) fn fill_constants(
+    weights: &[Named<'_>],
+    uses: &[Use],
+    placed: &Constants,
+    offset: u32,
+    contents: &mut Contents,
+) -> Result<(), Error> {
+    for ((named, usage), stored) in weights.iter().zip(uses).zip(&placed.weights) {
+        let (rows, what, value): (_, _, Box<dyn Fn(usize) -> i32 + '_>) = match usage {
+            Use::Matrix(arrangement) => {
+                let matrix = named.matrix()?;
+                (&arrangement.rows, "exponents", Box::new(|row| matrix.exponent[row].into()))
+            }
+            Use::Vector(rows) => {
+                let vector = named.vector()?;
+                (rows, "vector", Box::new(|row| vector[row].to_bits() as i32))
+            }
+        };
+        for (tile, (rows, stored)) in rows.iter().zip(stored).enumerate() {
+            let values: Vec<i32> = rows.iter().map(|row| row.map_or(0, &value)).collect();
+            contents.constant(&format!("{}.{what}{tile}", named.name), &stored.words, offset, &values);
+        }
+    }
+    let name = weights.first().map_or("", |named| named.name);
+    for (kind, tiles) in ["keys", "values"].iter().zip(&placed.exponents) {
+        for (index, stored) in tiles.iter().flatten().enumerate() {
+            contents.constant(&format!("{name}.{kind}.exponents{index}"), &stored.words, offset, &[]);
+        }
+    }
+    Ok(())
+}
