@@ -149,17 +149,24 @@ impl Composer<'_, '_> {
     /// Reads the row that `index` names, in each byte plane's table; all tables are in one hemisphere.
     pub(crate) fn gather(&mut self, index: Value, tables: &[Table], format: Format) -> Result<Value, Error> {
         let index = self.inside(index, &tables[0])?;
-        let stored = self.first("gather", index.ready, |c, cycle| c.try_gather(&index, tables, format, cycle))?;
+        let mut stored = Stored { words: Vec::new(), format, ready: 0 };
+        for tables in apart(tables) {
+            let planes =
+                self.first("gather", index.ready, |c, cycle| c.try_gather(&index, tables, &stored.words, cycle))?;
+            stored.words.extend(planes.words);
+            stored.ready = stored.ready.max(planes.ready);
+        }
         Ok(self.stored(stored))
     }
 
     /// Gathers so that what the slices give meets at the vector unit's register in one cycle, each plane on a stream;
     /// slices of one register share the index.
-    fn try_gather(&mut self, index: &Stored, tables: &[Table], format: Format, arrives: u64) -> Option<Stored> {
-        let mut stored = Stored { words: Vec::new(), format, ready: 0 };
+    fn try_gather(&mut self, index: &Stored, tables: &[Table], beside: &[Word], arrives: u64) -> Option<Stored> {
+        let mut stored = Stored { words: Vec::new(), format: Format::U8, ready: 0 };
         let mut streams: Vec<(Position, Stream)> = Vec::new();
         for table in tables {
-            let plane = self.try_gather_plane(index, table, &stored.words, arrives, &mut streams)?;
+            let beside = [beside, &stored.words].concat();
+            let plane = self.try_gather_plane(index, table, &beside, arrives, &mut streams)?;
             stored.words.extend(plane.words);
             stored.ready = stored.ready.max(plane.ready);
         }
@@ -257,4 +264,22 @@ impl Composer<'_, '_> {
         }
         Some(cycle + u64::from(self.spec.mem.write_delay))
     }
+}
+
+/// The byte planes in groups, each as long as its tables are in different slices: a slice gathers once a cycle.
+fn apart(tables: &[Table]) -> impl Iterator<Item = &[Table]> {
+    let mut rest = tables;
+    std::iter::from_fn(move || {
+        let mut seen: Vec<u8> = Vec::new();
+        let new = |table: &&Table| {
+            let slices: Vec<u8> = table.slices().iter().map(|word| word.slice).collect();
+            let is_new = slices.iter().all(|slice| !seen.contains(slice));
+            seen.extend(slices);
+            is_new
+        };
+        let count = rest.iter().take_while(new).count();
+        let (group, after) = rest.split_at(count);
+        rest = after;
+        (count > 0).then_some(group)
+    })
 }

@@ -279,7 +279,9 @@ impl Layout {
     /// Slices of the next value, first those whose turn it is.
     pub(crate) fn value_slices(&mut self, hemisphere: Hemisphere) -> Vec<u8> {
         let mut slices: Vec<u8> = (self.values.first..self.values.end).collect();
-        slices.retain(|slice| !self.shunned.contains(&(hemisphere, *slice)));
+        // Full ones would all give their turn to the same next one.
+        let has_room = |slice| [0, 1].iter().any(|bank| self.next(hemisphere, slice, *bank).is_some());
+        slices.retain(|slice| !self.shunned.contains(&(hemisphere, *slice)) && has_room(*slice));
         // A step that has no factor in common with the number of slices visits all of them.
         let step = if slices.len().is_multiple_of(5) { 7 } else { 5 };
         self.turn = self.turn.wrapping_add(step);
