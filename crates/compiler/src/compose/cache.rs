@@ -42,11 +42,14 @@ pub(crate) fn cache_tables(run: Run, rows: usize) -> [Table; 2] {
     [0, 1].map(|offset| Table { run, offset, step: 2, log2_interleave, count: rows as u32 })
 }
 
+/// A segment's vectors of positions, and the runs of its rows.
+pub(crate) type Rows<'r> = (&'r Range<usize>, &'r [Run]);
+
 /// Writes a token's row and its exponents; `iotas` are the numbers of the positions, tile by tile.
 pub(crate) fn store(
     c: &mut Composer<'_, '_>,
     heads: &HeadLanes,
-    (segments, exponents): (&[(&Range<usize>, &[Run])], &[Vec<Stored>]),
+    (segments, exponents): (&[Rows<'_>], &[Vec<Stored>]),
     blocks: &[Block],
     masks: &[Value],
     iotas: &[Value],

@@ -114,7 +114,7 @@ impl Code<'_> {
 
     /// What is gathered from or scattered to.
     pub(crate) fn tables(&self) -> impl Iterator<Item = Run> {
-        let caches = self.cache.into_iter().flat_map(|cache| cache.keys.iter().chain(&cache.values)).copied();
+        let caches = self.cache.iter().flat_map(|cache| cache.keys.iter().chain(&cache.values)).copied();
         caches.chain(self.statics.rotaries.iter().flatten().flatten().map(|table| table.run))
     }
 

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn segments_end_at_powers_of_two() {
-        assert_eq!(segments(1), [0..1]);
+        assert_eq!(segments(2), [0..1, 1..2]);
         assert_eq!(segments(3), [0..1, 1..2, 2..3]);
         assert_eq!(segments(4), [0..1, 1..2, 2..4]);
         let long = segments(100);

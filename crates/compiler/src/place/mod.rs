@@ -15,6 +15,7 @@ pub(crate) mod tiles;
 mod uses;
 pub(crate) mod vocabulary;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use lockstep_machine::geometry::Hemisphere;
@@ -222,23 +223,22 @@ impl Placer<'_> {
     /// Matrices of all layers of a kind. Where one bank does not hold them all, the first ones of each layer lie in it
     /// and the others in the other bank, so that one block of code serves all layers; else the layers are split.
     fn matrices(&mut self, kind: &Kind<'_>, uses: &[Use]) -> Result<Vec<Matrices>, Error> {
-        let weights = uses.len();
-        let whole = |groups: &Vec<Matrices>| groups.iter().all(|spans| spans.len() == 1);
+        let all = uses.len();
+        let tried = (1..=all).rev().map(|first| vec![0..first, first..all]);
         let mut found = None;
-        for first in (1..=weights).rev() {
+        for groups in tried {
             let mut layout = self.layout.clone();
-            let groups = self.groups(kind, uses, &[0..first, first..weights], &mut layout);
-            if let Some(groups) = groups.ok().filter(whole) {
-                found = Some((groups, layout));
+            let spans = self.groups(kind, uses, &groups, &mut layout);
+            if let Some(spans) = spans.ok().filter(|groups| groups.iter().all(|spans| spans.len() == 1)) {
+                found = Some((spans, layout));
                 break;
             }
         }
-        let (groups, layout) = match found {
-            Some(found) => found,
-            None => {
-                let mut layout = self.layout.clone();
-                (self.groups(kind, uses, &[0..weights], &mut layout)?, layout)
-            }
+        let (groups, layout) = if let Some(found) = found {
+            found
+        } else {
+            let mut layout = self.layout.clone();
+            (self.groups(kind, uses, &vec![0..all; 1], &mut layout)?, layout)
         };
         self.layout = layout;
         for span in groups.iter().flatten() {
@@ -263,12 +263,11 @@ impl Placer<'_> {
         let mut placed = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let spots = if groups.len() == 1 { &far[..] } else { &far[index..=index] };
-            let last = std::cell::RefCell::new(tiler.clone());
+            let last = RefCell::new(tiler.clone());
             let place = |layout: &mut Layout, _: &Spot| {
                 let mut tiler = tiler.clone();
-                let one = |(at, (named, usage))| match group.contains(&at) {
-                    true => place_matrix(named, usage, &mut tiler, layout),
-                    false => Ok(None),
+                let one = |(at, (named, usage))| {
+                    if group.contains(&at) { place_matrix(named, usage, &mut tiler, layout) } else { Ok(None) }
                 };
                 let all = weights.iter().zip(uses).enumerate().map(one).collect();
                 *last.borrow_mut() = tiler;

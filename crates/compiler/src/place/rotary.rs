@@ -47,11 +47,11 @@ impl Placer<'_> {
         let mut place = |part: &str| -> Result<Vec<(String, Run)>, Error> {
             let one = |(plane, zone)| {
                 let name = format!("rotary{index}.{part}.{plane}");
-                let run = match self.spare {
-                    true => self.layout.spare_run(&name, SPARE_SIDE[0], positions),
-                    false => Err(Error::memory(&name, positions as u32, zone)),
+                let behind = self.spare.then(|| self.layout.spare_run(&name, SPARE_SIDE[0], positions).ok()).flatten();
+                let run = match behind {
+                    Some(run) => run,
+                    None => self.layout.run(&name, SPARE_SIDE[0], zone, positions)?,
                 };
-                let run = run.or_else(|_| self.layout.run(&name, SPARE_SIDE[0], zone, positions))?;
                 Ok((name, run))
             };
             zones.by_ref().take(Format::F32.streams().into()).enumerate().map(one).collect()
