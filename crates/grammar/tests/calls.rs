@@ -1,98 +1,17 @@
-//! Calls of tools: what the grammar of each format allows, and what the parser makes of it.
+//! Calls of tools: what a client may offer, and what the grammar of each format allows.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
+use common::calls::{FORMATS, ONE, TWO, answer, offered, owned, parse};
 use common::{fits, smollm2, smollm2_vocabulary, tiny, vocabulary, walk};
-use lockstep_grammar::{Grammar, Piece, Tool, ToolChoice, ToolFormat, ToolParser};
+use lockstep_grammar::{Grammar, Tool, ToolChoice, ToolFormat};
+use lockstep_text::{Message, ToolCall};
 use serde_json::{Value, json};
-
-const FORMATS: [ToolFormat; 5] =
-    [ToolFormat::Hermes, ToolFormat::Llama, ToolFormat::Mistral, ToolFormat::MistralArgs, ToolFormat::Generic];
-
-fn offered() -> Value {
-    json!([
-        {"type": "function", "function": {
-            "name": "get_weather",
-            "description": "Tells the weather",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "city": {"type": "string", "maxLength": 20},
-                    "unit": {"$ref": "#/$defs/unit"},
-                },
-                "required": ["city"],
-                "$defs": {"unit": {"enum": ["C", "F"]}},
-            },
-        }},
-        {"type": "function", "function": {"name": "now"}},
-    ])
-}
 
 fn grammar(choice: &ToolChoice, parallel: bool, format: ToolFormat) -> Grammar {
     Grammar::tools(&Tool::list(&offered()).unwrap(), choice, parallel, format).unwrap()
 }
-
-/// An answer of calls alone, as models write it.
-fn answer(format: ToolFormat, calls: &[(&str, &str)]) -> String {
-    let list = |key: &str| -> Vec<String> {
-        calls.iter().map(|(name, arguments)| format!(r#"{{"name": "{name}", "{key}": {arguments}}}"#)).collect()
-    };
-    match format {
-        ToolFormat::Hermes | ToolFormat::Generic => {
-            let one = |call: &String| format!("<tool_call>\n{call}\n</tool_call>");
-            list("arguments").iter().map(one).collect::<Vec<_>>().join("\n")
-        }
-        ToolFormat::Llama => list("parameters").join("; "),
-        ToolFormat::Mistral => format!("[TOOL_CALLS] [{}]", list("arguments").join(", ")),
-        ToolFormat::MistralArgs => {
-            calls.iter().map(|(name, arguments)| format!("[TOOL_CALLS]{name}[ARGS]{arguments}")).collect()
-        }
-    }
-}
-
-/// Content, and calls with the text of their arguments.
-fn read(format: ToolFormat, pieces: impl IntoIterator<Item = Vec<Piece>>) -> (String, Vec<(String, String)>) {
-    let (mut content, mut calls) = (String::new(), Vec::<(String, String)>::new());
-    for piece in pieces.into_iter().flatten() {
-        match piece {
-            Piece::Content(text) => content.push_str(&text),
-            Piece::CallStart { index, name } => {
-                assert_eq!(index, calls.len(), "{format:?}");
-                calls.push((name, String::new()));
-            }
-            Piece::CallArguments { index, text } => {
-                assert_eq!(index + 1, calls.len(), "{format:?}");
-                calls[index].1.push_str(&text);
-            }
-        }
-    }
-    (content, calls)
-}
-
-fn parse(format: ToolFormat, text: &str) -> (String, Vec<(String, String)>) {
-    let mut parser = ToolParser::new(format);
-    let pieces = vec![parser.push(text), parser.finish()];
-    let whole = read(format, pieces);
-    // However it is cut.
-    for (cut, _) in text.char_indices() {
-        let mut parser = ToolParser::new(format);
-        let pieces = vec![parser.push(&text[..cut]), parser.push(&text[cut..]), parser.finish()];
-        assert_eq!(read(format, pieces), whole, "{format:?}: {text:?} cut at {cut}");
-    }
-    let mut parser = ToolParser::new(format);
-    let mut pieces: Vec<_> = text.chars().map(|next| parser.push(next.encode_utf8(&mut [0; 4]))).collect();
-    pieces.push(parser.finish());
-    assert_eq!(read(format, pieces), whole, "{format:?}: {text:?} by characters");
-    whole
-}
-
-fn owned(calls: &[(&str, &str)]) -> Vec<(String, String)> {
-    calls.iter().map(|(name, arguments)| ((*name).to_owned(), (*arguments).to_owned())).collect()
-}
-
-const ONE: &[(&str, &str)] = &[("get_weather", r#"{"city": "Zürich \"é\"", "unit": "C"}"#)];
-const TWO: &[(&str, &str)] = &[("get_weather", r#"{"city": "x}]</tool_call>"}"#), ("now", "{}")];
 
 #[test]
 fn the_grammar_allows_what_the_parser_reads() {
@@ -163,79 +82,6 @@ fn random_answers_with_calls_are_calls() {
 }
 
 #[test]
-fn calls_are_read_however_they_are_cut() {
-    for format in FORMATS {
-        assert_eq!(parse(format, &answer(format, ONE)), (String::new(), owned(ONE)), "{format:?}");
-        assert_eq!(parse(format, &answer(format, TWO)), (String::new(), owned(TWO)), "{format:?}");
-        let text = " Plain text: {\"name\": \"x\"}, [1] <b> <tool_cal [TOOL_ <|python \n";
-        assert_eq!(parse(format, text), (text.to_owned(), Vec::new()), "{format:?}");
-        if format != ToolFormat::Llama {
-            let spoken = format!(" I look.\n\n{}\n", answer(format, TWO));
-            assert_eq!(parse(format, &spoken), (" I look.".to_owned(), owned(TWO)), "{format:?}");
-        }
-    }
-    let tagged = r#"<|python_tag|>{"name": "now", "parameters": {}}"#;
-    assert_eq!(parse(ToolFormat::Llama, tagged), (String::new(), owned(&[("now", "{}")])));
-    let numbered = r#"[TOOL_CALLS][{"name": "now", "arguments": {}, "id": "abcdefghi"}]"#;
-    assert_eq!(parse(ToolFormat::Mistral, numbered), (String::new(), owned(&[("now", "{}")])));
-    let numbered = r#"[TOOL_CALLS]now[CALL_ID]abcdefghi[ARGS]{"a": [1]}"#;
-    assert_eq!(parse(ToolFormat::MistralArgs, numbered), (String::new(), owned(&[("now", r#"{"a": [1]}"#)])));
-}
-
-#[test]
-fn what_models_write_amiss_is_still_read() {
-    let hermes = |text: &str| parse(ToolFormat::Hermes, text);
-    let call = |arguments: &str| (String::new(), owned(&[("now", arguments)]));
-    for (text, arguments) in [
-        (r#"<tool_call>{"arguments": {"a": 1}, "name": "now"}</tool_call>"#, r#"{"a": 1}"#),
-        (r#"<tool_call>{"name": "now", "arguments": "{\"a\": 1}"}</tool_call>"#, r#"{"a": 1}"#),
-        (r#"<tool_call>{"name": "now"}</tool_call>"#, "{}"),
-        (r#"<tool_call>{"name": "now", "arguments": null}</tool_call>"#, "{}"),
-        (
-            r#"<tool_call>{"type": "function", "n": -1.5, "name": "now", "parameters": {"a": 1}}</tool_call>"#,
-            r#"{"a": 1}"#,
-        ),
-        (r#"<tool_call>{"name": "now", "arguments": {}}"#, "{}"),
-        (r#"<tool_call>{"name": "now", "arguments": {"a": "b"#, r#"{"a": "b"#),
-        (r#"<tool_call>{"name": "now", "arguments": {}} </tool"#, "{}"),
-    ] {
-        assert_eq!(hermes(text), call(arguments), "{text}");
-    }
-}
-
-#[test]
-fn what_is_no_call_is_content() {
-    for text in [
-        "<tool_call>",
-        "<tool_call>\n\n{",
-        "<tool_call>now</tool_call>",
-        "<tool_call>{\"arguments\": {}}</tool_call> then",
-        "<tool_call>{\"name\": 3, \"arguments\": {}}",
-        "<tool_call>{\"name\": \"no good name\", \"arguments\": {}}</tool_call>",
-        "<tool_call>{name: now}",
-        "<<tool_cal<tool_call",
-    ] {
-        assert_eq!(parse(ToolFormat::Hermes, text), (text.to_owned(), Vec::new()), "{text}");
-    }
-    for text in ["{", "{\"name\": ", "{\"a\": 1}", "<|python_tag|>", "<|python_tag|>x = 1", "<|pyth", " { }", "[]"] {
-        assert_eq!(parse(ToolFormat::Llama, text), (text.to_owned(), Vec::new()), "{text}");
-    }
-    for text in ["[TOOL_CALLS]", "[TOOL_CALLS] now", "[TOOL_CALLS][[{", "[TOOL_CALLS]{]"] {
-        assert_eq!(parse(ToolFormat::Mistral, text), (text.to_owned(), Vec::new()), "{text}");
-    }
-    for text in ["[TOOL_CALLS]now", "[TOOL_CALLS]a b[ARGS]{}", &format!("[TOOL_CALLS]{}", "x".repeat(500))] {
-        assert_eq!(parse(ToolFormat::MistralArgs, text), (text.to_owned(), Vec::new()), "{text}");
-    }
-    let mut parser = ToolParser::new(ToolFormat::Hermes).with_names(["now"]);
-    let text = r#"<tool_call>{"name": "then", "arguments": {}}</tool_call>"#;
-    let pieces = vec![parser.push(text), parser.finish()];
-    assert_eq!(read(ToolFormat::Hermes, pieces), (text.to_owned(), Vec::new()));
-    // A second mark begins again.
-    let text = r#"<tool_call><tool_call>{"name": "now"}</tool_call> so"#;
-    assert_eq!(parse(ToolFormat::Hermes, text), ("<tool_call>so".to_owned(), owned(&[("now", "{}")])));
-}
-
-#[test]
 fn a_list_of_tools_is_checked() {
     let function = |name: &str| json!({"type": "function", "function": {"name": name}});
     for (tools, words) in [
@@ -257,4 +103,63 @@ fn a_list_of_tools_is_checked() {
     assert!(refuse(&tools, ToolChoice::Function("x".into())).contains("tool_choice names \"x\""));
     let strict = Tool { name: "a".into(), parameters: Some(json!({"not": {}})), strict: true };
     assert!(refuse(&[strict], ToolChoice::Auto).contains("the parameters of \"a\", at #: the keyword \"not\""));
+}
+
+#[test]
+fn a_template_tells_its_format() {
+    for (format, template) in [
+        (
+            ToolFormat::Hermes,
+            r#"{% if tools %}{{ '<tool_call>\n{"name": "x", "arguments": {}}\n</tool_call>' }}{% endif %}"#,
+        ),
+        (
+            ToolFormat::Hermes,
+            r#"{% if tools %}{{ "<tool_call>{\"name\": \"x\", \"arguments\": y}</tool_call>" }}{% endif %}"#,
+        ),
+        (
+            ToolFormat::Llama,
+            r#"{{ '<|start_header_id|>ipython' }}{% if tools %}{{ '{"name": "x", "parameters": ' }}{% endif %}"#,
+        ),
+        (ToolFormat::Mistral, r"{% if tools %}{{ '[AVAILABLE_TOOLS]' }}{% endif %}{{ '[TOOL_CALLS][' }}"),
+        (
+            ToolFormat::MistralArgs,
+            r"{% if tools %}{{ '[AVAILABLE_TOOLS]' }}{% endif %}{{ '[TOOL_CALLS]' + n + '[ARGS]' }}",
+        ),
+        (
+            ToolFormat::Generic,
+            r#"{% if tools %}{{ '<tool_call>\n<function=x>\n</tool_call>' }}{{ "arguments" }}{% endif %}"#,
+        ),
+        (ToolFormat::Generic, "{% for m in messages %}{{ m.content }}{% endfor %}"),
+        (ToolFormat::Generic, smollm2().chat_template_source().unwrap()),
+    ] {
+        assert_eq!(ToolFormat::detect(template), format, "{template}");
+    }
+}
+
+#[test]
+fn a_template_without_tools_is_told_of_them_in_the_system_message() {
+    let call = ToolCall::new("id", "now", "{\"zone\": \"UTC\"}");
+    let messages = vec![
+        Message::new("system", "Be brief."),
+        Message::new("user", "When?"),
+        Message { content: None, tool_calls: vec![call.clone(), call], ..Message::new("assistant", "") },
+        Message { tool_call_id: Some("id".into()), ..Message::new("tool", "noon") },
+        Message { tool_call_id: Some("id".into()), ..Message::new("tool", "one") },
+        Message::new("tool", "two"),
+    ];
+    let offered = offered();
+    let told = ToolFormat::Generic.messages(messages.clone(), &offered);
+    let roles: Vec<&str> = told.iter().map(|message| message.role.as_str()).collect();
+    assert_eq!(roles, ["system", "user", "assistant", "user"]);
+    assert!(told[0].text().starts_with("Be brief.\n\n# Tools\n") && told[0].text().contains("\"get_weather\""));
+    let results = "<tool_response>\nnoon\n</tool_response>\n<tool_response>\none\n</tool_response>\n";
+    assert!(told[3].text().starts_with(results), "{}", told[3].text());
+    // What the model is shown of its calls is what the parser reads.
+    let (content, calls) = parse(ToolFormat::Generic, told[2].text());
+    assert_eq!((content, calls), (String::new(), owned(&[("now", r#"{"zone":"UTC"}"#), ("now", r#"{"zone":"UTC"}"#)])));
+    let alone = ToolFormat::Generic.messages(vec![Message::new("user", "Hi")], &offered);
+    assert_eq!(alone.len(), 2);
+    assert_eq!(ToolFormat::Generic.messages(vec![Message::new("user", "Hi")], &json!([])).len(), 1);
+    let native = ToolFormat::Hermes.messages(messages, &offered);
+    assert!(native.len() == 6 && native[2].content.as_deref() == Some("") && native[2].tool_calls.len() == 2);
 }

@@ -8,15 +8,15 @@ pub struct Message {
     pub role: String,
     /// Its text; None where an answer is calls alone.
     pub content: Option<String>,
-    /// Who of several speaks, or which function answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
     /// What an answer asked to be called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     /// The call that a `tool` message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// Who of several speaks, or which function answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A call of a function in an answer.

@@ -8,6 +8,8 @@ use crate::Tokenizer;
 pub struct StreamDecoder {
     tokenizer: Tokenizer,
     skip_special: bool,
+    /// Special tokens that are text all the same.
+    shown: Vec<u32>,
     strip_first_space: bool,
     held: Vec<u8>,
 }
@@ -22,17 +24,31 @@ impl StreamDecoder {
     /// The same with a choice whether special tokens are left out.
     pub fn with_special(tokenizer: &Tokenizer, skip_special: bool) -> Self {
         let strip_first_space = tokenizer.strips_first_space();
-        Self { tokenizer: tokenizer.clone(), skip_special, strip_first_space, held: Vec::new() }
+        Self { tokenizer: tokenizer.clone(), skip_special, shown: Vec::new(), strip_first_space, held: Vec::new() }
     }
 
     /// A decoder in the middle of a text (a completion of raw text): every space is kept.
     pub fn continuing(tokenizer: &Tokenizer, skip_special: bool) -> Self {
-        Self { tokenizer: tokenizer.clone(), skip_special, strip_first_space: false, held: Vec::new() }
+        Self {
+            tokenizer: tokenizer.clone(),
+            skip_special,
+            shown: Vec::new(),
+            strip_first_space: false,
+            held: Vec::new(),
+        }
+    }
+
+    /// The same, with some special tokens shown although others are left out: the marks before calls of tools, say.
+    /// Those that the vocabulary lacks are passed over.
+    #[must_use]
+    pub fn showing(mut self, marks: &[&str]) -> Self {
+        self.shown.extend(marks.iter().filter_map(|mark| self.tokenizer.id_of(mark)));
+        self
     }
 
     /// The text that has become certain with this token; often a whole token, sometimes nothing.
     pub fn push(&mut self, id: u32) -> String {
-        if self.skip_special && self.tokenizer.is_special(id) {
+        if self.skip_special && self.tokenizer.is_special(id) && !self.shown.contains(&id) {
             return String::new();
         }
         let bytes = self.tokenizer.token_bytes(id);

@@ -4,10 +4,12 @@ mod call;
 mod format;
 mod offer;
 mod parser;
+mod piece;
 mod prompt;
 mod rules;
 
 pub use format::ToolFormat;
 pub use offer::{Tool, ToolChoice};
-pub use parser::{Piece, ToolParser};
+pub use parser::ToolParser;
+pub use piece::Piece;
 pub(crate) use rules::{CallRules, call_rules};

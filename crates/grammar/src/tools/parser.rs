@@ -2,27 +2,7 @@ use super::ToolFormat;
 use super::call::{CallReader, Known};
 use super::format::{ARGS, CLOSE, OPEN, PYTHON_TAG, TOOL_CALLS};
 use super::offer::is_name;
-
-/// A piece of an answer. Pieces of one call follow each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Text for the user.
-    Content(String),
-    /// A call begins.
-    CallStart {
-        /// Its number in the answer.
-        index: usize,
-        /// The function.
-        name: String,
-    },
-    /// More of its arguments; joined, they are JSON unless the answer was cut off.
-    CallArguments {
-        /// Number of the call.
-        index: usize,
-        /// What follows the arguments so far.
-        text: String,
-    },
-}
+use super::piece::{Output, Piece};
 
 /// Finds the calls in an answer's text while it is generated.
 ///
@@ -34,16 +14,11 @@ pub struct ToolParser {
     state: State,
     /// Text that may yet belong to a mark.
     held: String,
-    /// White space that is content only if more content follows.
-    space: String,
-    /// Whether nothing but white space has come since the last call.
-    behind_call: bool,
     /// A mark and what followed it, until its call has a name.
     since_mark: String,
-    calls: usize,
     /// Functions that a call may name; any where empty.
     names: Vec<String>,
-    pieces: Vec<Piece>,
+    output: Output,
 }
 
 #[derive(Clone, Debug)]
@@ -74,12 +49,9 @@ impl ToolParser {
             format,
             state: if format == ToolFormat::Llama { State::Begin } else { State::Text },
             held: String::new(),
-            space: String::new(),
-            behind_call: false,
             since_mark: String::new(),
-            calls: 0,
             names: Vec::new(),
-            pieces: Vec::new(),
+            output: Output::default(),
         }
     }
 
@@ -92,13 +64,13 @@ impl ToolParser {
 
     /// Calls that have begun.
     pub fn calls(&self) -> usize {
-        self.calls
+        self.output.calls()
     }
 
     /// What has become certain with more text.
     pub fn push(&mut self, text: &str) -> Vec<Piece> {
         self.read(text);
-        std::mem::take(&mut self.pieces)
+        self.output.take()
     }
 
     /// The answer has ended: what was held back is content, unless it is part of a call.
@@ -109,14 +81,10 @@ impl ToolParser {
             State::After if self.closing().iter().any(|mark| mark.starts_with(held.trim_start())) => {}
             _ => {
                 let text = std::mem::take(&mut self.since_mark) + &held;
-                self.content(&text);
+                self.output.content(&text);
             }
         }
-        let space = std::mem::take(&mut self.space);
-        if !self.behind_call {
-            self.add_content(&space);
-        }
-        std::mem::take(&mut self.pieces)
+        self.output.finish()
     }
 
     fn read(&mut self, text: &str) {
@@ -157,7 +125,7 @@ impl ToolParser {
             ToolFormat::Hermes | ToolFormat::Generic => OPEN,
             ToolFormat::Mistral | ToolFormat::MistralArgs => TOOL_CALLS,
             ToolFormat::Llama => {
-                self.content(next.encode_utf8(&mut [0; 4]));
+                self.output.content(next.encode_utf8(&mut [0; 4]));
                 return Step::Taken;
             }
         };
@@ -172,11 +140,11 @@ impl ToolParser {
         }
         // No mark has its first character twice, so another one can begin here only.
         let held = std::mem::take(&mut self.held);
-        self.content(&held);
+        self.output.content(&held);
         if mark.starts_with(next) {
             self.held.push(next);
         } else {
-            self.content(next.encode_utf8(&mut [0; 4]));
+            self.output.content(next.encode_utf8(&mut [0; 4]));
         }
         Step::Taken
     }
@@ -237,7 +205,7 @@ impl ToolParser {
                     self.since_mark.pop();
                     return self.take_back();
                 }
-                Known::Arguments(text) => self.arguments(&text),
+                Known::Arguments(text) => self.output.arguments(&text),
                 Known::End => self.state = State::After,
             }
         }
@@ -280,7 +248,7 @@ impl ToolParser {
     fn take_back(&mut self) -> Step {
         self.state = State::Text;
         let text = std::mem::take(&mut self.since_mark);
-        self.content(&text);
+        self.output.content(&text);
         Step::Again
     }
 
@@ -289,43 +257,8 @@ impl ToolParser {
     }
 
     fn start(&mut self, name: String) {
-        self.space.clear();
         self.since_mark.clear();
-        self.behind_call = true;
-        self.pieces.push(Piece::CallStart { index: self.calls, name });
-        self.calls += 1;
-    }
-
-    fn arguments(&mut self, more: &str) {
-        if let Some(Piece::CallArguments { text, .. }) = self.pieces.last_mut() {
-            text.push_str(more);
-        } else {
-            self.pieces.push(Piece::CallArguments { index: self.calls - 1, text: more.to_owned() });
-        }
-    }
-
-    /// Content; white space at its end waits for more, and behind a call is none.
-    fn content(&mut self, text: &str) {
-        let solid = text.trim_end();
-        if !solid.is_empty() {
-            let space = std::mem::take(&mut self.space);
-            if self.behind_call {
-                self.behind_call = false;
-                self.add_content(solid.trim_start());
-            } else {
-                self.add_content(&space);
-                self.add_content(solid);
-            }
-        }
-        self.space.push_str(&text[solid.len()..]);
-    }
-
-    fn add_content(&mut self, text: &str) {
-        match self.pieces.last_mut() {
-            _ if text.is_empty() => {}
-            Some(Piece::Content(last)) => last.push_str(text),
-            _ => self.pieces.push(Piece::Content(text.to_owned())),
-        }
+        self.output.start(name);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests share: the real vocabulary of SmolLM2, a tiny one, and random walks over what is allowed.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod calls;
+
 use std::io::Read;
 use std::sync::OnceLock;
 
