@@ -1,11 +1,13 @@
 //! Flags: each is described once here, for parsing, `--help` and completions alike.
 
 mod programs;
+mod serve;
 
 pub use programs::{
     AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand,
     SimulateArguments, VerifyArguments,
 };
+pub use serve::{LogForm, MetricsNames, ServeArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ Examples:
   lockstep run \"Why is the sky blue?\"          answer one prompt with the default model
   lockstep run                                 chat at the terminal
   cat notes.txt | lockstep run -m ./model.gguf summarise a file with a model of your own
+  lockstep serve --addr 127.0.0.1:8080         answer over HTTP, as OpenAI's API does
   lockstep pull org/repository:Q8_0            get a model from Hugging Face
   lockstep bench --threads 2                   measure this machine
   lockstep run --on lockstep1:1 \"Hello\"        the same answer by a simulated chip
@@ -41,6 +44,8 @@ Environment:
 pub enum Command {
     /// Answer a prompt, or chat at a terminal
     Run(RunArguments),
+    /// Serve a model over an API that clients of OpenAI's understand
+    Serve(Box<ServeArguments>),
     /// Get a model: the default one, a Hugging Face repository (org/name or org/name:QUANT) or a file
     Pull(PullArguments),
     /// List pulled models

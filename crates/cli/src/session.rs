@@ -28,6 +28,8 @@ pub struct Session {
     pub outline: Outline,
     /// What this run was given.
     pub setting: Setting,
+    /// The engine's clock.
+    pub clock: SystemClock,
 }
 
 /// How a backend was started.
@@ -71,6 +73,15 @@ pub fn open(arguments: &ModelArguments, raw: bool) -> Result<Session> {
     Ok(session(AnyBackend::Host(Box::new(backend)), outline, setting, raw, options))
 }
 
+/// The model on the host with an engine that shares its steps among many.
+pub fn open_for_serving(arguments: &ModelArguments, options: EngineOptions, speculate: bool) -> Result<Session> {
+    let step_tokens = STEP_TOKENS_MIN.max(2 * options.running_max);
+    let Bare { backend, outline, setting } = open_bare(arguments, step_tokens)?;
+    let guesses_max = if speculate { options.guesses_max } else { 0 };
+    let options = EngineOptions { prefill_chunk: Some(arguments.prefill_chunk as usize), guesses_max, ..options };
+    Ok(session(AnyBackend::Host(Box::new(backend)), outline, setting, false, options))
+}
+
 /// The same on the host or on a simulated chip of a system, compiled first where that has not been done.
 pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session> {
     let On::System(system) = on else { return open(arguments, raw) };
@@ -92,14 +103,20 @@ pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session
 }
 
 fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, mut options: EngineOptions) -> Session {
+    options.end_token_ids = end_tokens(&outline);
+    let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
+    let clock = SystemClock::new();
+    let engine = Engine::new(backend, options, Box::new(clock), text);
+    Session { engine, outline, setting, clock }
+}
+
+/// The tokens that end an answer, rising.
+pub fn end_tokens(outline: &Outline) -> Vec<u32> {
     let mut ends = outline.config.end_tokens.clone();
     ends.extend(outline.tokenizer.end_of_generation());
     ends.sort_unstable();
     ends.dedup();
-    options.end_token_ids = ends;
-    let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
-    let engine = Engine::new(backend, options, Box::new(SystemClock::new()), text);
-    Session { engine, outline, setting }
+    ends
 }
 
 fn kernels(choice: KernelChoice) -> Result<Kernels> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::constraint::Constraint;
 use crate::digest::LogitsObserver;
+use crate::text::TextStream;
 
 /// Names a request for the life of an engine. Later requests have larger numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,12 +104,16 @@ pub struct Attached {
     pub observer: Option<Box<dyn LogitsObserver + Send>>,
     /// Decides which tokens may come next.
     pub constraint: Option<Box<dyn Constraint>>,
+    /// Turns its tokens into text, where that is not done by the engine's own detokenizer.
+    pub text: Option<Box<dyn TextStream + Send>>,
 }
 
 impl std::fmt::Debug for Attached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (observer, constraint) = (self.observer.is_some(), self.constraint.is_some());
-        f.debug_struct("Attached").field("observer", &observer).field("constraint", &constraint).finish()
+        let mut shown = f.debug_struct("Attached");
+        shown.field("observer", &observer).field("constraint", &constraint).field("text", &self.text.is_some());
+        shown.finish()
     }
 }
 

@@ -14,8 +14,8 @@ impl<B: Backend> Engine<B> {
         self.submit_with(request, Attached::default())
     }
 
-    /// Queues a request with an observer, a constraint, or both.
-    pub fn submit_with(&mut self, request: Request, attached: Attached) -> Result<RequestId, SubmitError> {
+    /// Queues a request and what goes with it.
+    pub fn submit_with(&mut self, request: Request, mut attached: Attached) -> Result<RequestId, SubmitError> {
         check(&request, self.backend.vocab_size(), self.context)?;
         let tokens_max = request.prompt.len().saturating_add(request.max_tokens).min(self.context);
         if request.tier == ServiceTier::Flex && !self.could_start(tokens_max) {
@@ -49,7 +49,7 @@ impl<B: Backend> Engine<B> {
             all_logits: request.all_logits,
             speculate: request.speculate && self.options.guesses_max > 0,
             sampler,
-            text: self.detokenizer.start(),
+            text: attached.text.take().unwrap_or_else(|| self.detokenizer.start()),
             stops: StopMatcher::new(request.stop),
             attached,
             submitted: self.clock.now(),

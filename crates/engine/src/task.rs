@@ -84,7 +84,7 @@ pub(crate) struct Reading<'a> {
 
 impl Task {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Attached { observer, constraint } = parts.attached;
+        let Attached { observer, constraint, .. } = parts.attached;
         let from_start = parts.all_logits && observer.is_some();
         Self {
             id: parts.id,

@@ -22,6 +22,7 @@ mod hf_steps;
 mod message;
 mod normalize;
 mod patterns;
+mod prompt;
 mod special;
 mod split;
 mod stream;

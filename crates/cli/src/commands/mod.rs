@@ -18,6 +18,7 @@ mod perplexity;
 mod prompt;
 mod report;
 mod run;
+mod serve;
 mod simulate;
 mod verify;
 
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => return run::run(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments)?,
         Command::Pull(arguments) => models::pull(&arguments)?,
         Command::List => models::list()?,
         Command::Remove { name } => models::remove(&name)?,

@@ -1,0 +1,106 @@
+//! What all routes share.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lockstep_engine::ServiceTier;
+use lockstep_text::Tokenizer;
+use tokio::sync::watch;
+
+use crate::error::ApiError;
+use crate::pool::Pool;
+use crate::runner::Runner;
+use crate::served::{ServedModel, ServerOptions};
+
+/// The server's state.
+pub(crate) struct App {
+    pub(crate) model: ServedModel,
+    pub(crate) runner: Runner,
+    pub(crate) pool: Pool,
+    pub(crate) options: ServerOptions,
+    /// Becomes true when the server is asked to end.
+    pub(crate) draining: watch::Receiver<bool>,
+    /// Most bytes of a token's text: a longer text per token cannot fit the context.
+    token_bytes_max: usize,
+}
+
+pub(crate) type Shared = Arc<App>;
+
+/// What is known of a request before its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    /// `req_...`, as the answer's `x-request-id` says.
+    pub(crate) id: String,
+    /// Came in under `/openai/v1`.
+    pub(crate) is_groq: bool,
+}
+
+impl Meta {
+    /// How an answer names the tier that it was given at.
+    pub(crate) fn tier(&self, tier: ServiceTier) -> &'static str {
+        match tier {
+            ServiceTier::Flex => "flex",
+            ServiceTier::Default if self.is_groq => "on_demand",
+            ServiceTier::Default => "default",
+        }
+    }
+}
+
+impl App {
+    pub(crate) fn new(
+        model: ServedModel,
+        runner: Runner,
+        options: ServerOptions,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        let token_bytes_max = longest_token(&model.tokenizer);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { model, runner, pool: Pool::new(cores.max(2)), options, draining, token_bytes_max }
+    }
+
+    /// Checks that a request asks for what is served.
+    pub(crate) fn require_model(&self, name: &str) -> Result<(), ApiError> {
+        if self.model.names.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let (shown, known) = (name.chars().take(100).collect::<String>(), self.model.names.join(", "));
+        let message = format!("the model {shown:?} is not served here: use {known}");
+        Err(ApiError::not_found("model_not_found", message).of("model"))
+    }
+
+    /// Refuses a text that is longer than any text of so many tokens, before time is spent on it.
+    pub(crate) fn require_short(&self, param: &str, bytes: usize) -> Result<(), ApiError> {
+        let most = self.model.context.saturating_mul(self.token_bytes_max);
+        if bytes <= most {
+            return Ok(());
+        }
+        let message = format!("{bytes} bytes cannot fit the context of {} tokens: shorten it", self.model.context);
+        Err(ApiError::new(400, "invalid_request_error", "context_length_exceeded", message).of(param))
+    }
+
+    /// Refuses work while the server ends.
+    pub(crate) fn require_open(&self) -> Result<(), ApiError> {
+        if *self.draining.borrow() {
+            return Err(ApiError::unavailable("shutting_down", "the server is ending: ask another one"));
+        }
+        Ok(())
+    }
+}
+
+fn longest_token(tokenizer: &Tokenizer) -> usize {
+    let ids = 0..u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX);
+    ids.filter_map(|id| tokenizer.token_text(id)).map(str::len).max().unwrap_or(1)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// A name that nothing else has.
+pub(crate) fn fresh_id(prefix: &str) -> String {
+    let mut bytes = [0; 12];
+    // Without randomness names may repeat; nothing relies on them.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().fold(prefix.to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}

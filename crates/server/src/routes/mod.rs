@@ -1,0 +1,39 @@
+//! Which address does what.
+
+mod chat;
+mod models;
+mod status;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+
+use crate::app::Shared;
+use crate::error::ApiError;
+
+/// All routes.
+pub(crate) fn router() -> Router<Shared> {
+    let api = Router::new()
+        .route("/chat/completions", post(chat::chat_completions))
+        .route("/models", get(models::list))
+        .route("/models/{*id}", get(models::one));
+    Router::new()
+        .nest("/v1", api.clone())
+        .nest("/openai/v1", api)
+        .route("/health", get(status::health))
+        .route("/ready", get(status::ready))
+        .route("/version", get(status::version))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::not_found("unknown_url", format!("nothing is at {path}: see /openapi.json for what there is"))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    let message = format!("{path} does not take {method}: see /openapi.json");
+    ApiError::new(405, "invalid_request_error", "method_not_allowed", message)
+}
