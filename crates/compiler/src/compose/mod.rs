@@ -175,6 +175,11 @@ impl<'a, 'l> Composer<'a, 'l> {
         timeline.finish()
     }
 
+    /// Whether this is the body of a loop.
+    pub(crate) fn is_loop(&self) -> bool {
+        self.interval.is_some()
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.taken.mark(), self.steps.len())
     }

@@ -33,6 +33,10 @@ impl Composer<'_, '_> {
         let exponent = self.isub(e, 11)?;
         let down = self.isub(0, exponent)?;
         self.keep_as(down, Format::I8);
+        if x.len() > 2 && self.is_loop() {
+            // Each tile reads it twice.
+            self.spread(down, 2)?;
+        }
         let (mut codes, mut scales) = (Vec::new(), Vec::new());
         for &x in x {
             let magnitude = self.absolute(x)?;

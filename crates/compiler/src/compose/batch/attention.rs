@@ -51,15 +51,14 @@ impl<'b> Batch<'_, 'b> {
 
     /// Computes what is pending, writes keys and values to the cache, and hands on queries and exponents.
     fn present(&mut self, node: usize, attention: &Attention<'b>) -> Result<Heads, Error> {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.take_pending();
         let inputs = self.code.section.nodes[node].inputs.clone();
         let (this, boundary) = (&*self, attention.heads.boundary());
         let rows = self.code.tiles * self.layout.lanes();
         let (c, heads) = self.schedule(|c| {
             let mut heads = Heads { queries: Vec::new(), units: Vec::new(), rows: Vec::new() };
             c.layout.shun(this.code.tables());
-            let mut values = this.loaded(c);
-            this.compute(c, &pending, &mut values)?;
+            let values = this.compute(c, &pending)?;
             let place = this.place(c)?;
             let of = |at: usize| values[inputs[at].0 as usize].clone();
             let masks: Vec<Value> = attention.masks.iter().map(|mask| c.stored(mask.clone())).collect();

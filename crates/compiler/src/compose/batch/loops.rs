@@ -14,7 +14,7 @@ use crate::place::layout::{Layout, Run};
 const INTERVAL_MAX: u64 = 2000;
 
 /// How many identities may keep an output: what is tried for each interval.
-const KEPT: [usize; 3] = [5, 3, 8];
+const KEPT: [usize; 3] = [5, 3, 2];
 /// From how many near slices the search for words begins.
 const TURNS: u32 = 5;
 

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::network::Section;
 use crate::place::BatchPorts;
 use crate::place::layout::{Layout, Run};
-use crate::place::tiles::Outputs;
+use crate::place::tiles::{Outputs, Tiled};
 use loops::{Found, Loops};
 
 /// Both sides of the vector unit.
@@ -78,11 +78,25 @@ pub(crate) struct Batch<'s, 'b> {
     /// For each node the tiles of its value, where it is in memory.
     values: Vec<Option<Vec<Copies>>>,
     quantized: Vec<Option<QuantizedArrays>>,
-    /// Nodes that the next loop computes.
+    /// Products that the next loop begins with, their tiles being loaded.
+    lead: Option<Work<'b>>,
+    /// Nodes that it computes then.
     pending: Vec<usize>,
+    /// What comes before it in its block.
+    timeline: Timeline<'s>,
+}
+
+/// Tiles that are loaded at once, one a plane at most, and what they multiply.
+#[derive(Clone)]
+struct Work<'b> {
+    x: QuantizedArrays,
+    jobs: Vec<Job<'b>>,
+    /// Which of the tiles of inputs.
+    load: usize,
 }
 
 /// A matrix's tile of outputs, and what becomes of it.
+#[derive(Clone, Copy)]
 struct Job<'b> {
     outputs: &'b Outputs,
     weight: usize,
@@ -120,7 +134,9 @@ impl<'s, 'b> Batch<'s, 'b> {
             blocks: Vec::new(),
             values: vec![None; nodes],
             quantized: vec![None; nodes],
+            lead: None,
             pending: Vec::new(),
+            timeline: Timeline::new("layer", spec),
         }
     }
 
@@ -196,31 +212,50 @@ impl<'s, 'b> Batch<'s, 'b> {
 
     /// The values of all nodes that are in memory.
     fn loaded(&self, c: &mut Composer<'s, 'b>) -> Vec<Vec<Value>> {
-        let tiles = |tiles: &Option<Vec<Copies>>| tiles.iter().flatten().map(|copies| c.copied(copies)).collect();
+        // Of a node whose products are being made, some tiles are not in memory.
+        let tiles = |tiles: &Option<Vec<Copies>>| {
+            let of = |copies: &Copies| if copies.is_empty() { Value(usize::MAX) } else { c.copied(copies) };
+            tiles.iter().flatten().map(of).collect()
+        };
         self.values.iter().map(tiles).collect()
     }
 
-    /// Computes pending nodes in a body.
-    fn compute(&self, c: &mut Composer<'s, 'b>, pending: &[usize], values: &mut [Vec<Value>]) -> Result<(), Error> {
-        let place = self.place(c)?;
-        for node in pending {
-            values[*node] = self.code.node(c, *node, values, &mut [], place)?;
-        }
-        Ok(())
+    /// What the next loop computes: products that are being made and pending nodes. Nothing is pending then.
+    fn take_pending(&mut self) -> (Option<Work<'b>>, Vec<usize>) {
+        (self.lead.take(), std::mem::take(&mut self.pending))
     }
 
-    /// Computes pending nodes in a loop; the last one's value goes `to` somewhere, the others that are still wanted to
-    /// new arrays.
-    fn flush(&mut self, to: &[Stored]) -> Result<(), Error> {
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() {
-            return Ok(());
+    /// Computes in a body what was pending; gives all values.
+    fn compute(
+        &self,
+        c: &mut Composer<'s, 'b>,
+        (lead, pending): &(Option<Work<'b>>, Vec<usize>),
+    ) -> Result<Vec<Vec<Value>>, Error> {
+        let mut values = self.loaded(c);
+        if let Some(lead) = lead {
+            for (node, tile, product) in self.products(c, lead)? {
+                values[node][tile] = product;
+            }
         }
+        let place = self.place(c)?;
+        for node in pending {
+            values[*node] = self.code.node(c, *node, &values, &mut [], place)?;
+        }
+        Ok(values)
+    }
+
+    /// Computes in a loop what is pending; the last value goes `to` somewhere, the others that are still wanted to new
+    /// arrays.
+    fn flush(&mut self, to: &[Stored]) -> Result<(), Error> {
+        let what = self.take_pending();
+        let mut nodes: Vec<usize> = what.0.iter().flat_map(|lead| &lead.jobs).map(|job| job.node).collect();
+        nodes.dedup();
+        nodes.extend(&what.1);
+        let Some(last) = nodes.last().copied() else { return Ok(()) };
         let this = &*self;
         let body = |c: &mut Composer<'s, 'b>| {
-            let mut values = this.loaded(c);
-            this.compute(c, &pending, &mut values)?;
-            this.hand_on(c, &pending, &values, to)
+            let values = this.compute(c, &what)?;
+            this.hand_on(c, (&nodes, last), &values, to)
         };
         let (c, handed) = self.schedule(body)?;
         self.push(c)?;
@@ -228,17 +263,16 @@ impl<'s, 'b> Batch<'s, 'b> {
         Ok(())
     }
 
-    /// Writes what later nodes want of the `pending` ones; the last one's value goes `to` somewhere.
+    /// Writes what nodes behind the `last` want of these; the last one's value goes `to` somewhere.
     fn hand_on(
         &self,
         c: &mut Composer<'s, 'b>,
-        pending: &[usize],
+        (nodes, last): (&[usize], usize),
         values: &[Vec<Value>],
         to: &[Stored],
     ) -> Result<Vec<Handed>, Error> {
-        let Some(last) = pending.last().copied() else { return Ok(Vec::new()) };
         let mut all = Vec::new();
-        for &node in pending {
+        for &node in nodes {
             let (matrix, other) = self.wanted(node, last);
             let quantized = if matrix {
                 let x = c.quantize(&values[node])?;
@@ -281,8 +315,13 @@ impl<'s, 'b> Batch<'s, 'b> {
     }
 
     fn push(&mut self, c: Composer<'s, 'b>) -> Result<(), Error> {
-        let mut timeline = Timeline::new(self.name, self.spec);
-        timeline.looped(c, self.turns);
+        self.timeline.looped(c, self.turns);
+        self.end_block()
+    }
+
+    /// What is done so far becomes a block.
+    fn end_block(&mut self) -> Result<(), Error> {
+        let timeline = std::mem::replace(&mut self.timeline, Timeline::new(self.name, self.spec));
         self.blocks.push(timeline.finish()?);
         Ok(())
     }
@@ -338,79 +377,44 @@ impl<'s, 'b> Batch<'s, 'b> {
             };
             let count = (0..rest.len()).take_while(new).count();
             let (round, after) = rest.split_at(count);
-            self.round(input, round)?;
+            self.round(input, round, after.is_empty())?;
             rest = after;
         }
         Ok(())
     }
 
-    /// Multiplies by one tile of outputs a plane: tile after tile of inputs, and what comes out after the last.
-    fn round(&mut self, input: usize, jobs: &[Job<'b>]) -> Result<(), Error> {
+    /// Multiplies by one tile of outputs a plane: tile after tile of inputs. What comes out after the last is computed in
+    /// a loop of its own, or, of the last round, in the loop that follows.
+    fn round(&mut self, input: usize, jobs: &[Job<'b>], is_last: bool) -> Result<(), Error> {
         let Some(x) = self.quantized[input].clone() else {
             return Err(Error::shape("value", "not quantised", "a quantised value"));
         };
-        let format =
-            |job: &Job<'b>| self.code.matrices[job.weight].as_ref().map(|matrix| (matrix.format, matrix.inputs));
-        let mut timeline = Timeline::new(self.name, self.spec);
         let loads = jobs.iter().map(|job| job.outputs.tiles.len()).max().unwrap_or_default();
         for load in 0..loads {
             let mut c = self.straight();
             for job in jobs {
-                let Some((format, _)) = format(job) else { continue };
+                let Some(matrix) = self.matrix(job) else { continue };
                 if let Some(tile) = job.outputs.tiles.get(load) {
-                    c.load_codebook(job.outputs.plane, format)?;
-                    c.load_tile(job.outputs.plane, format, tile)?;
-                    c.install(job.outputs.plane, format.kind)?;
+                    c.load_codebook(job.outputs.plane, matrix.format)?;
+                    c.load_tile(job.outputs.plane, matrix.format, tile)?;
+                    c.install(job.outputs.plane, matrix.format.kind)?;
                 }
             }
-            timeline.straight(c);
+            self.timeline.straight(c);
+            let here = jobs.iter().filter(|job| load < job.outputs.tiles.len()).copied();
+            let work = Work { x: x.clone(), jobs: here.collect(), load };
+            if is_last && load + 1 == loads {
+                self.lead = Some(work);
+                return Ok(());
+            }
+            let this = &*self;
             let (c, products) = self.schedule(|c| {
-                let mut products = Vec::new();
-                let exponent = c.copied(&x.exponent);
-                let here: Vec<&Job<'b>> = jobs.iter().filter(|job| load < job.outputs.tiles.len()).collect();
-                let mut ready = [0; SIDES.len()];
-                for job in &here {
-                    // The first row of each plane.
-                    c.new_row(job.outputs.plane)?;
-                }
-                for (side, ready) in ready.iter_mut().enumerate() {
-                    let of_side = here.iter().filter(|job| c.plane_hemisphere(job.outputs.plane) == SIDES[side]);
-                    let planes: Vec<u8> = of_side.map(|job| job.outputs.plane).collect();
-                    let Some((format, inputs)) = here.first().and_then(|job| format(job)) else { continue };
-                    if planes.is_empty() {
-                        continue;
-                    }
-                    let per_load = format.inputs_per_load();
-                    for at in load * per_load..((load + 1) * per_load).min(inputs) {
-                        let half = if at % per_load == 0 { Half::Low } else { Half::High };
-                        let (vector, scale) = (&x.codes[at][side], Some(&x.scales[at][side]));
-                        let what = Activation {
-                            kind: format.kind,
-                            half,
-                            row: 0,
-                            first: at == 0,
-                            ready: *ready,
-                            vector,
-                            scale,
-                        };
-                        *ready = c.activate_all(&planes, &what)?;
-                    }
-                }
-                for job in here.into_iter().filter(|job| load + 1 == job.outputs.tiles.len()) {
-                    let side = usize::from(c.plane_hemisphere(job.outputs.plane) == SIDES[1]);
-                    let sum = c.accumulated(job.outputs.plane, 0, ready[side]);
-                    let exponents = c.stored(job.exponents.clone());
-                    let moved = c.beside(sum, 3, |c| c.iadd(exponents, exponent))?;
-                    let mut product = c.ldexp(sum, moved)?;
-                    if let Some(bias) = job.bias {
-                        let bias = c.stored(bias.clone());
-                        product = c.add(product, bias)?;
-                    }
-                    products.push((job.node, job.tile, self.output(c, product, SIDES[job.tile % 2])?));
-                }
-                Ok(products)
+                let products = this.products(c, &work)?.into_iter();
+                let kept =
+                    products.map(|(node, tile, product)| Ok((node, tile, this.output(c, product, SIDES[tile % 2])?)));
+                kept.collect::<Result<Vec<_>, Error>>()
             })?;
-            timeline.looped(c, self.turns);
+            self.timeline.looped(c, self.turns);
             for (node, tile, array) in products {
                 self.keep([&array]);
                 if let Some(tiles) = &mut self.values[node] {
@@ -418,8 +422,52 @@ impl<'s, 'b> Batch<'s, 'b> {
                 }
             }
         }
-        self.blocks.push(timeline.finish()?);
-        Ok(())
+        self.end_block()
+    }
+
+    fn matrix(&self, job: &Job<'b>) -> Option<&'b Tiled> {
+        self.code.matrices[job.weight].as_ref()
+    }
+
+    /// Multiplies by the tiles that are loaded; gives the tiles of values that are complete, with their nodes.
+    fn products(&self, c: &mut Composer<'s, 'b>, work: &Work<'b>) -> Result<Vec<(usize, usize, Value)>, Error> {
+        let Work { x, jobs, load } = work;
+        let exponent = c.copied(&x.exponent);
+        let mut ready = [0; SIDES.len()];
+        for job in jobs {
+            // The first row of each plane.
+            c.new_row(job.outputs.plane)?;
+        }
+        for (side, ready) in ready.iter_mut().enumerate() {
+            let of_side = jobs.iter().filter(|job| c.plane_hemisphere(job.outputs.plane) == SIDES[side]);
+            let planes: Vec<u8> = of_side.map(|job| job.outputs.plane).collect();
+            let Some(Tiled { format, inputs, .. }) = jobs.first().and_then(|job| self.matrix(job)) else { continue };
+            if planes.is_empty() {
+                continue;
+            }
+            let per_load = format.inputs_per_load();
+            for at in load * per_load..((load + 1) * per_load).min(*inputs) {
+                let half = if at % per_load == 0 { Half::Low } else { Half::High };
+                let (vector, scale) = (&x.codes[at][side], Some(&x.scales[at][side]));
+                let (kind, first) = (format.kind, at == 0);
+                let what = Activation { kind, half, row: 0, first, ready: *ready, vector, scale };
+                *ready = c.activate_all(&planes, &what)?;
+            }
+        }
+        let mut products = Vec::new();
+        for job in jobs.iter().filter(|job| load + 1 == job.outputs.tiles.len()) {
+            let side = usize::from(c.plane_hemisphere(job.outputs.plane) == SIDES[1]);
+            let sum = c.accumulated(job.outputs.plane, 0, ready[side]);
+            let exponents = c.stored(job.exponents.clone());
+            let moved = c.beside(sum, 3, |c| c.iadd(exponents, exponent))?;
+            let mut product = c.ldexp(sum, moved)?;
+            if let Some(bias) = job.bias {
+                let bias = c.stored(bias.clone());
+                product = c.add(product, bias)?;
+            }
+            products.push((job.node, job.tile, product));
+        }
+        Ok(products)
     }
 
     /// Writes a quantised value for both sides: an activation reads codes and scales in one cycle, so they are in
