@@ -2,6 +2,7 @@
 //! host and on simulated chips.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,8 +13,10 @@ use crate::common::sources::Sources;
 use lockstep_arith::source::SourceType::{self, Iq4Nl, Q4_0, Q4_1, Q8_0};
 use lockstep_formats::Gguf;
 use lockstep_graph::{Graph, Op, RotaryPairs};
+use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_models::{Model, from_gguf};
+use lockstep_program::program::Image;
 
 /// All of them.
 pub const TESTS: &[(&str, fn())] = &[
@@ -22,6 +25,10 @@ pub const TESTS: &[(&str, fn())] = &[
         every_case_agrees_in_floats_contract_host_and_chip,
     ),
     ("conformance::longer_contexts_go_on_where_shorter_ones_end", longer_contexts_go_on_where_shorter_ones_end),
+    (
+        "conformance::what_finds_no_far_slices_lies_near_and_behind_the_text",
+        what_finds_no_far_slices_lies_near_and_behind_the_text,
+    ),
     ("conformance::rows_of_accumulators_are_used_again", rows_of_accumulators_are_used_again),
     (
         "conformance::other_machines_give_the_same_bits_in_other_cycles",
@@ -167,6 +174,25 @@ fn longer_contexts_go_on_where_shorter_ones_end() {
         println!("{cycles:?} cycles, {:?}", start.elapsed());
         assert!(cycles.is_sorted_by(|shorter, longer| shorter < longer), "{cycles:?}");
     }
+}
+
+/// Few far slices: part of the cache lies among the values, and the rotary tables behind the text.
+fn what_finds_no_far_slices_lies_near_and_behind_the_text() {
+    let spec = machine(|s| (s.superlanes, s.mem.words_per_slice, s.instruction.text_first_slice) = (4, 1024, 20));
+    let decoder = Decoder { feed_forward: 64, layers: vec![(None, 0); 16], ..Decoder::llama(32, 4, 2, 32) };
+    let sources = Sources::seeded(decoder.graph(), 22, &[Q4_1]);
+    let model = sources.model();
+    let contexts = [64, 128, 256];
+    let program = program(&model, &spec, &contexts);
+    let count = |part: &str, side, slices: Range<u8>| {
+        let here = |image: &&Image<'_>| image.first.hemisphere == side && slices.contains(&image.first.slice);
+        program.images.iter().filter(|image| image.name.contains(part)).filter(here).count()
+    };
+    for side in [Hemisphere::West, Hemisphere::East] {
+        assert!(count(".cache", side, 4..12) > 0 && count(".cache", side, 12..20) > 0, "{side:?}");
+    }
+    assert_eq!(count("rotary", Hemisphere::East, 42..44), 8);
+    check(&model, &spec, &contexts, &tokens(150, 50));
 }
 
 /// More sums at a time than planes have rows of accumulators: rows are used again.
