@@ -5,13 +5,12 @@ use std::time::Instant;
 use crate::common::chip::link;
 use crate::common::host::on_the_host;
 use crate::common::model;
+use crate::common::sequence::{Sequence, bits};
 use lockstep_compiler::{Options, compile};
 use lockstep_formats::Gguf;
-use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_simulator::Simulator;
 
 /// All of them.
 pub const TESTS: &[(&str, fn())] = &[("smollm2::prefill_equals_the_host", prefill_equals_the_host)];
@@ -41,39 +40,17 @@ fn prefill_equals_the_host() {
     let start = Instant::now();
     let linked = link(&program);
     println!("verified and linked in {:?}", start.elapsed());
-    let mut simulator = Simulator::new(&linked, Kernels::detect(), 1).unwrap();
+    let mut sequence = Sequence::new(&linked);
     let tokens: Vec<u32> = (0..151).map(|at| (at * 7919 + 11) % 49_152).collect();
     let expected = on_the_host(&model, &tokens);
-    let lanes = spec.lanes() as usize;
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    for name in ["token", "position", "length"] {
-        simulator.write_i32(name, &vec![0; lanes]).unwrap();
-    }
     let mut done = 0;
     for chunk in [20, 128, 1] {
-        let last = done + chunk - 1;
-        let rows: Vec<usize> = (0..BATCH as usize).map(|row| (done + row).min(last)).collect();
-        let broadcast =
-            |of: &dyn Fn(usize) -> i32| -> Vec<i32> { rows.iter().flat_map(|row| vec![of(*row); lanes]).collect() };
-        simulator.write_i32("tokens", &broadcast(&|row| tokens[row] as i32)).unwrap();
-        simulator.write_i32("positions", &broadcast(&|row| row as i32)).unwrap();
-        let start = Instant::now();
-        let report = simulator.run("prefill.320").unwrap_or_else(|error| panic!("{error}"));
-        println!("prefill in {:?}, {} cycles", start.elapsed(), report.cycles);
-        assert_eq!(report.cycles, report.cycles_predicted);
-        assert!(
-            bits(&simulator.read_f32("logits").unwrap()) == bits(&expected[last]),
-            "chunk of {chunk} behind {done}"
-        );
+        let found = sequence.prefill("prefill.320", BATCH as usize, &tokens, done, chunk);
         done += chunk;
+        assert!(found == bits(&expected[done - 1]), "chunk of {chunk} up to {done}");
     }
-    for (position, expected) in expected.iter().enumerate().skip(done) {
-        for (name, value) in
-            [("token", tokens[position] as i32), ("position", position as i32), ("length", position as i32 + 1)]
-        {
-            simulator.write_i32(name, &vec![value; lanes]).unwrap();
-        }
-        simulator.run("decode.320").unwrap_or_else(|error| panic!("{error}"));
-        assert!(bits(&simulator.read_f32("logits").unwrap()) == bits(expected), "token {position}");
+    for position in done..tokens.len() {
+        let found = sequence.decode("decode.320", tokens[position], position);
+        assert!(found == bits(&expected[position]), "token {position}");
     }
 }

@@ -5,13 +5,12 @@ use std::time::Instant;
 use crate::common::chip::link;
 use crate::common::host::on_the_host;
 use crate::common::model;
+use crate::common::sequence::{Sequence, bits};
 use lockstep_compiler::{Options, compile};
 use lockstep_formats::Gguf;
-use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
-use lockstep_simulator::Simulator;
 
 /// All of them.
 pub const TESTS: &[(&str, fn())] = &[("smollm2::decode_equals_the_host", decode_equals_the_host)];
@@ -38,21 +37,10 @@ fn decode_equals_the_host() {
     let start = Instant::now();
     let linked = link(&program);
     println!("verified and linked in {:?}", start.elapsed());
-    let mut simulator = Simulator::new(&linked, Kernels::detect(), 1).unwrap();
+    let mut sequence = Sequence::new(&linked);
     let tokens = [1_u32, 4093, 260, 48_000, 11];
     let expected = on_the_host(&model, &tokens);
-    let lanes = spec.lanes() as usize;
     for (position, (token, expected)) in tokens.iter().zip(&expected).enumerate() {
-        for (name, value) in [("token", *token as i32), ("position", position as i32), ("length", position as i32 + 1)]
-        {
-            simulator.write_i32(name, &vec![value; lanes]).unwrap();
-        }
-        let start = Instant::now();
-        let report = simulator.run("decode.320").unwrap_or_else(|error| panic!("{error}"));
-        println!("token in {:?}, {} cycles", start.elapsed(), report.cycles);
-        assert_eq!(report.cycles, report.cycles_predicted);
-        let logits = simulator.read_f32("logits").unwrap();
-        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert!(bits(&logits) == bits(expected), "token {position}");
+        assert!(sequence.decode("decode.320", *token, position) == bits(expected), "token {position}");
     }
 }

@@ -7,4 +7,5 @@ pub mod host;
 pub mod layer;
 pub mod model;
 pub mod random;
+pub mod sequence;
 pub mod sources;
