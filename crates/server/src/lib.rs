@@ -13,6 +13,7 @@ mod generation;
 mod guard;
 mod listen;
 mod logprobs;
+mod playground;
 mod pool;
 mod prompt;
 mod routes;

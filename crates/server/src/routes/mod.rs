@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 
 use crate::app::Shared;
 use crate::error::ApiError;
+use crate::playground;
 
 /// All routes.
 pub(crate) fn router() -> Router<Shared> {
@@ -20,6 +21,7 @@ pub(crate) fn router() -> Router<Shared> {
     Router::new()
         .nest("/v1", api.clone())
         .nest("/openai/v1", api)
+        .route("/", get(playground::page))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/version", get(status::version))
