@@ -173,6 +173,13 @@ fn an_object_that_lists_its_properties_has_no_others() {
 }
 
 #[test]
+fn properties_keep_the_order_of_the_schema() {
+    let schema = json!({"properties": {"b": {"type": "null"}, "a": {"type": "null"}}, "required": ["a", "b"]});
+    let grammar = Grammar::json_schema(&schema, true).unwrap();
+    assert!(fit(&grammar, "{\"b\": null, \"a\": null}") && !fit(&grammar, "{\"a\": null, \"b\": null}"));
+}
+
+#[test]
 fn options_of_the_library_are_not_for_clients() {
     let schema = json!({"type": "object", "x-guidance": {"whitespace_pattern": "x+", "lenient": true}});
     let grammar = Grammar::json_schema(&schema, true).unwrap();
