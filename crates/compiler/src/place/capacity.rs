@@ -35,7 +35,7 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec,
             mib(available),
             match needed.checked_sub(available) {
                 Some(short) => format!("{} are short", mib(short)),
-                None => "the rest lies where this tensor cannot be".into(),
+                None => "the rest holds tables, text and the values of a step".into(),
             }
         ),
         levers: format!(
