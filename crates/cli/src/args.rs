@@ -1,8 +1,10 @@
 //! Flags: each is described once here, for parsing, `--help` and completions alike.
 
+mod keys;
 mod programs;
 mod serve;
 
+pub use keys::KeysCommand;
 pub use programs::{
     AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand,
     SimulateArguments, VerifyArguments,
@@ -46,6 +48,11 @@ pub enum Command {
     Run(RunArguments),
     /// Serve a model over an API that clients of OpenAI's understand
     Serve(Box<ServeArguments>),
+    /// Make and revoke the keys that a server asks for, and see what was used with them
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
     /// Get a model: the default one, a Hugging Face repository (org/name or org/name:QUANT) or a file
     Pull(PullArguments),
     /// List pulled models

@@ -11,6 +11,7 @@ mod body;
 mod error;
 mod generation;
 mod guard;
+mod keys;
 mod listen;
 mod logprobs;
 mod playground;
@@ -24,6 +25,7 @@ mod sse;
 mod start_error;
 mod types;
 
+pub use keys::{Key, KeyLimits, KeyStore, KeyUsage, KeysError};
 pub use serve::serve;
 pub use served::{Access, Limits, LpuClock, LpuTime, Served, ServedModel, ServerOptions};
 pub use start_error::StartError;

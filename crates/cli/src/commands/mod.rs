@@ -10,6 +10,7 @@ mod completions;
 mod digest;
 mod explain;
 mod info;
+mod keys;
 mod layer;
 mod machine;
 mod models;
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => return run::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments)?,
+        Command::Keys { what } => keys::keys(&what)?,
         Command::Pull(arguments) => models::pull(&arguments)?,
         Command::List => models::list()?,
         Command::Remove { name } => models::remove(&name)?,
