@@ -157,3 +157,6 @@ impl Backend for AnyBackend {
         self.inner_mut().step(items)
     }
 }
+
+#[cfg(test)]
+mod tests;

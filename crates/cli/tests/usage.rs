@@ -302,6 +302,13 @@ fn bench_and_perplexity_have_their_keys() {
     if cfg!(target_os = "linux") {
         assert!(bench["resident_bytes"].as_u64().unwrap() > 1_000_000);
     }
+    let mut command = folder.lockstep();
+    command.args(["bench", "--parallel", "4", "--prompt-tokens", "8", "--generate", "20", "--threads", "2", "--json"]);
+    let bench: Value = serde_json::from_str(&success(command.arg("-m").arg(fixture(TINY)))).unwrap();
+    assert_eq!(bench["parallel"], 4);
+    for key in ["decode_tokens_per_second", "inter_token_p50_seconds", "inter_token_p99_seconds"] {
+        assert!(bench[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {bench}");
+    }
     let text = folder.join("text.txt");
     std::fs::write(&text, "the quick brown fox jumps over the lazy dog ".repeat(20)).unwrap();
     let eval = |window: &str| {

@@ -36,7 +36,7 @@ impl Default for EngineOptions {
             cache_bytes_max: 0,
             end_token_ids: Vec::new(),
             guesses_max: 16,
-            token_cost_percent: 45,
+            token_cost_percent: 35,
         }
     }
 }
