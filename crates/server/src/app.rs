@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lockstep_engine::ServiceTier;
+use lockstep_grammar::{ToolFormat, Vocabulary};
 use lockstep_text::Tokenizer;
 use tokio::sync::watch;
 
+use crate::access::{Caller, Gate};
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::runner::Runner;
 use crate::served::{ServedModel, ServerOptions};
@@ -18,6 +21,12 @@ pub(crate) struct App {
     pub(crate) runner: Runner,
     pub(crate) pool: Pool,
     pub(crate) options: ServerOptions,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) metrics: Metrics,
+    /// How the template writes calls of tools.
+    pub(crate) tool_format: ToolFormat,
+    /// For constrained answers; none where the model's vocabulary does not allow them.
+    pub(crate) vocabulary: Result<Vocabulary, String>,
     /// Becomes true when the server is asked to end.
     pub(crate) draining: watch::Receiver<bool>,
     /// Most bytes of a token's text: a longer text per token cannot fit the context.
@@ -33,6 +42,7 @@ pub(crate) struct Meta {
     pub(crate) id: String,
     /// Came in under `/openai/v1`.
     pub(crate) is_groq: bool,
+    pub(crate) caller: Arc<Caller>,
 }
 
 impl Meta {
@@ -50,12 +60,26 @@ impl App {
     pub(crate) fn new(
         model: ServedModel,
         runner: Runner,
+        gate: Gate,
         options: ServerOptions,
         draining: watch::Receiver<bool>,
     ) -> Self {
         let token_bytes_max = longest_token(&model.tokenizer);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { model, runner, pool: Pool::new(cores.max(2)), options, draining, token_bytes_max }
+        let vocabulary = Vocabulary::new(&model.tokenizer, &model.end_token_ids).map_err(|error| error.to_string());
+        let template = model.tokenizer.chat_template_source().unwrap_or_default();
+        Self {
+            runner,
+            pool: Pool::new(cores.max(2)),
+            gate: Arc::new(gate),
+            metrics: Metrics::new(options.vllm_metrics),
+            tool_format: ToolFormat::detect(template),
+            vocabulary,
+            model,
+            options,
+            draining,
+            token_bytes_max,
+        }
     }
 
     /// Checks that a request asks for what is served.

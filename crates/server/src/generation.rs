@@ -1,19 +1,34 @@
 //! One answer while it is made: the engine's events, with what all routes do with them.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use lockstep_engine::{Attached, Event, FinishReason as Reason, Request, TokenLogprobs, Usage};
 
-use crate::app::App;
+use crate::access::Ticket;
+use crate::app::{App, Shared};
 use crate::error::ApiError;
 use crate::runner::{Refusal, Running};
 use crate::types::answer::{FinishReason, XLockstep};
 
+/// How constrained decoding begins the reasons of its failures.
+const CONSTRAINED: &str = "constrained decoding";
+
 /// A request that the engine answers.
 pub(crate) struct Generation {
     running: Running,
+    app: Shared,
+    ticket: Arc<Ticket>,
     ends: Vec<u32>,
-    digest: blake3::Hasher,
+    /// All tokens so far, the one that ends the answer included.
+    ids: Vec<u32>,
+    text: String,
+    arrival: Instant,
+    /// When its first and its last token came.
+    times: Option<(Instant, Instant)>,
+    is_counted: bool,
+    tokens: usize,
     pub(crate) prompt_tokens: usize,
-    pub(crate) completion_tokens: usize,
 }
 
 /// Something new.
@@ -38,8 +53,8 @@ pub(crate) struct End {
     pub(crate) text: String,
     pub(crate) reason: FinishReason,
     pub(crate) usage: Usage,
-    /// BLAKE3 of the token ids.
-    pub(crate) digest: String,
+    /// All tokens.
+    pub(crate) ids: Vec<u32>,
 }
 
 /// An answer, whole.
@@ -52,26 +67,53 @@ pub(crate) struct Answer {
 
 impl Generation {
     /// Hands a request to the engine.
-    pub(crate) async fn start(app: &App, mut request: Request, attached: Attached) -> Result<Self, ApiError> {
+    pub(crate) async fn start(
+        app: &Shared,
+        ticket: &Arc<Ticket>,
+        mut request: Request,
+        attached: Attached,
+    ) -> Result<Self, ApiError> {
         app.require_open()?;
         request.deadline = Some(app.runner.after(app.options.limits.answer_time));
+        request.cache_scope = ticket.caller.scope;
         let mut ends = request.stop_token_ids.clone();
         if !request.ignore_eos {
             ends.extend(&app.model.end_token_ids);
         }
-        let prompt_tokens = request.prompt.len();
-        let running = app.runner.submit(request, attached).await.map_err(|refusal| match refusal {
-            Refusal::Engine(error) => ApiError::from(error),
-            Refusal::Gone => ApiError::internal("the engine is gone: the server must be started again"),
+        let (prompt_tokens, arrival) = (request.prompt.len(), Instant::now());
+        let running = app.runner.submit(request, attached).await.map_err(|refusal| {
+            app.metrics.refused();
+            match refusal {
+                Refusal::Engine(error) => ApiError::from(error),
+                Refusal::Gone => gone(),
+            }
         })?;
-        Ok(Self { running, ends, digest: blake3::Hasher::new(), prompt_tokens, completion_tokens: 0 })
+        app.metrics.started(prompt_tokens);
+        Ok(Self {
+            running,
+            app: Arc::clone(app),
+            ticket: Arc::clone(ticket),
+            ends,
+            ids: Vec::new(),
+            text: String::new(),
+            arrival,
+            times: None,
+            is_counted: false,
+            tokens: 0,
+            prompt_tokens,
+        })
+    }
+
+    /// Tokens so far.
+    pub(crate) fn completion_tokens(&self) -> usize {
+        self.tokens
     }
 
     /// Waits for what comes next. Nothing may be asked for after an end or an error.
     pub(crate) async fn next(&mut self) -> Result<Step, ApiError> {
         match self.running.next().await {
             Some(event) => self.take(event),
-            None => Err(ApiError::internal("the engine is gone: the server must be started again")),
+            None => Err(gone()),
         }
     }
 
@@ -103,27 +145,73 @@ impl Generation {
     fn take(&mut self, event: Event) -> Result<Step, ApiError> {
         match event {
             Event::Token { id, text, logprobs, .. } => {
-                self.digest.update(&id.to_le_bytes());
-                self.completion_tokens += 1;
+                let now = Instant::now();
+                self.app.metrics.token(self.arrival, self.times.map(|(_, last)| last), now);
+                self.times = Some((self.times.map_or(now, |(first, _)| first), now));
+                self.ids.push(id);
+                self.tokens += 1;
+                self.text.push_str(&text);
                 let is_end = self.ends.contains(&id);
                 Ok(Step::Token(Token { id, text, logprobs, is_end }))
             }
             Event::Finished { text, reason, usage, .. } => {
-                let reason = match reason {
-                    Reason::Stop | Reason::StopString => FinishReason::Stop,
-                    Reason::Length => FinishReason::Length,
-                    Reason::Cancelled => return Err(ApiError::unavailable("cancelled", "the request was taken back")),
-                    Reason::Deadline => {
-                        let message = "the answer took longer than this server allows: ask for fewer tokens";
-                        return Err(ApiError::new(408, "timeout_error", "deadline_exceeded", message));
-                    }
-                    Reason::Fault(why) => return Err(ApiError::internal(why)),
-                };
-                let digest = self.digest.finalize().to_hex().to_string();
-                Ok(Step::End(End { text, reason, usage, digest }))
+                self.count(match &reason {
+                    Reason::Stop | Reason::StopString => "stop",
+                    Reason::Length => "length",
+                    Reason::Cancelled => "abort",
+                    Reason::Deadline => "deadline",
+                    Reason::Fault(_) => "error",
+                });
+                let reason = self.reason(reason)?;
+                Ok(Step::End(End { text, reason, usage, ids: std::mem::take(&mut self.ids) }))
             }
         }
     }
+
+    fn reason(&mut self, reason: Reason) -> Result<FinishReason, ApiError> {
+        match reason {
+            Reason::Stop | Reason::StopString => Ok(FinishReason::Stop),
+            Reason::Length => Ok(FinishReason::Length),
+            Reason::Cancelled => Err(ApiError::unavailable("cancelled", "the request was taken back")),
+            Reason::Deadline => {
+                let message = "the answer took longer than this server allows: ask for fewer tokens";
+                Err(ApiError::new(408, "timeout_error", "deadline_exceeded", message))
+            }
+            Reason::Fault(why) if why.starts_with(CONSTRAINED) => {
+                let mut error = ApiError::new(422, "invalid_request_error", "constrained_generation_failed", why);
+                error.body.failed_generation = Some(std::mem::take(&mut self.text));
+                Err(error)
+            }
+            Reason::Fault(why) => Err(ApiError::internal(why)),
+        }
+    }
+
+    /// Writes down what was used, once.
+    fn count(&mut self, reason: &'static str) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            self.app.metrics.finished(reason, self.arrival, self.times, self.tokens);
+            self.app.gate.record(&self.ticket.caller, self.prompt_tokens, self.tokens);
+        }
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.count("abort");
+    }
+}
+
+fn gone() -> ApiError {
+    ApiError::internal("the engine is gone: the server must be started again")
+}
+
+/// BLAKE3 of token ids, each as four bytes, least significant first.
+pub(crate) fn digest(ids: impl IntoIterator<Item = u32>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for id in ids {
+        hasher.update(&id.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 impl End {
@@ -131,7 +219,7 @@ impl End {
     pub(crate) fn x_lockstep(&self, app: &App) -> XLockstep {
         let lpu = app.model.lpu.as_ref();
         XLockstep {
-            output_digest: self.digest.clone(),
+            output_digest: digest(self.ids.iter().copied()),
             lpu: lpu.and_then(|time_of| time_of(self.usage.prompt_tokens, self.usage.completion_tokens)),
         }
     }

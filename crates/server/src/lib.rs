@@ -6,14 +6,18 @@
 //! Start reading at [`serve`]; `routes` says which address does what, `runner` is the way to the engine's own thread,
 //! `generation` one answer while it is made, `sse` how it is sent piece by piece, `types` what goes over the wire.
 
+mod access;
 mod app;
 mod body;
+mod calls;
 mod error;
 mod generation;
 mod guard;
 mod keys;
 mod listen;
 mod logprobs;
+mod metrics;
+mod plan;
 mod playground;
 mod pool;
 mod prompt;

@@ -3,7 +3,7 @@
 use lockstep_engine::TokenLogprobs;
 use lockstep_text::Tokenizer;
 
-use crate::types::chat::{TokenLogprob, TopLogprob};
+use crate::types::chat_answer::{TokenLogprob, TopLogprob};
 
 /// What stands for minus infinity, which JSON has no number for.
 const LEAST: f64 = -9999.0;

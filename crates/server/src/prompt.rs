@@ -1,14 +1,20 @@
 //! From messages and texts to the tokens of a prompt.
 
+use lockstep_text as text;
 use lockstep_text::{EncodeOptions, Message};
+use serde_json::Value;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::types::chat::{ChatMessage, Content, Part, Role};
+use crate::types::chat::{ChatMessage, Content, Part, Role, ToolCall};
 use crate::types::sampling::at_most;
 
 /// The tokens after which the answer to a chat is due. Takes the processor: not for the runtime's threads.
-pub(crate) fn chat_tokens(app: &App, messages: Vec<ChatMessage>) -> Result<Vec<u32>, ApiError> {
+pub(crate) fn chat_tokens(
+    app: &App,
+    messages: Vec<ChatMessage>,
+    tools: Option<&Value>,
+) -> Result<Vec<u32>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid("messages", "messages is empty: send at least one"));
     }
@@ -16,11 +22,14 @@ pub(crate) fn chat_tokens(app: &App, messages: Vec<ChatMessage>) -> Result<Vec<u
     let read = messages.into_iter().enumerate().map(|(index, message)| read_message(index, message));
     let messages = read.collect::<Result<Vec<_>, _>>()?;
     app.require_short("messages", messages.iter().map(|message| message.text().len()).sum())?;
+    let none = Value::Array(Vec::new());
+    let messages = app.tool_format.messages(messages, tools.unwrap_or(&none));
+    let tools = tools.filter(|_| app.tool_format.is_native());
     let Some(template) = &app.model.template else {
         let message = "this model has no chat template: use /v1/completions";
         return Err(ApiError::unsupported("messages", message));
     };
-    let tokens = template.prompt_tokens(&app.model.tokenizer, &messages, None, &app.model.date);
+    let tokens = template.prompt_tokens(&app.model.tokenizer, &messages, tools, &app.model.date);
     tokens.map_err(|error| ApiError::invalid("messages", error.to_string()))
 }
 
@@ -36,7 +45,16 @@ fn read_message(index: usize, message: ChatMessage) -> Result<Message, ApiError>
         Some(Content::Text(text)) => text,
         Some(Content::Parts(parts)) => join(index, parts)?,
     };
-    Ok(Message::new(role, &content))
+    let calls = message.tool_calls.unwrap_or_default();
+    let of_call = |call: &ToolCall| text::ToolCall::new(&call.id, &call.function.name, &call.function.arguments);
+    Ok(Message {
+        role: role.to_owned(),
+        // Calls alone have no text; templates ask.
+        content: (!content.is_empty() || calls.is_empty()).then_some(content),
+        name: message.name,
+        tool_calls: calls.iter().map(of_call).collect(),
+        tool_call_id: message.tool_call_id,
+    })
 }
 
 fn join(message: usize, parts: Vec<Part>) -> Result<String, ApiError> {

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use lockstep_engine::Backend;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower_http::cors::CorsLayer;
 
+use crate::access::Gate;
 use crate::app::App;
 use crate::runner::Runner;
 use crate::served::{Access, Served, ServerOptions};
@@ -48,11 +51,17 @@ async fn run<B: Backend + Send + 'static>(
     let listener = TcpListener::bind(options.addr).await;
     let listener = listener.map_err(|error| StartError::Listen { addr: options.addr, error })?;
     let addr = listener.local_addr().unwrap_or(options.addr);
+    let gate = Gate::new(&options.access)?;
+    let cors = cors(&options.cors_origins)?;
     let (drain, draining) = watch::channel(false);
     let limits = options.limits.clone();
-    let app = Arc::new(App::new(served.model, runner, options, draining.clone()));
+    let app = Arc::new(App::new(served.model, runner, gate, options, draining.clone()));
     let guarded = middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
-    let router = routes::router().layer(guarded).with_state(app);
+    prepare(&app);
+    let mut router = routes::router().layer(guarded).with_state(app);
+    if let Some(cors) = cors {
+        router = router.layer(cors);
+    }
     tokio::spawn(async move {
         asked_to_end().await;
         tracing::info!("asked to end: answers are finished, new requests refused");
@@ -62,6 +71,33 @@ async fn run<B: Backend + Send + 'static>(
     on_listening(addr);
     listen::serve(listener, router, &limits, draining).await;
     Ok(())
+}
+
+/// What lets pages of these origins ask; none where there are none.
+fn cors(origins: &[String]) -> Result<Option<CorsLayer>, StartError> {
+    let of = |origin: &String| {
+        let is_origin = origin.split_once("://").is_some_and(|(scheme, host)| {
+            matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains('/')
+        });
+        let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
+        value.ok_or_else(|| StartError::Origin(origin.clone()))
+    };
+    let origins = origins.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let layer = CorsLayer::new()
+        .allow_origin(origins.clone())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([HeaderName::from_static("x-request-id")]);
+    Ok((!origins.is_empty()).then_some(layer))
+}
+
+/// Builds what the first constrained answer would otherwise wait for.
+fn prepare(app: &App) {
+    if let Ok(vocabulary) = &app.vocabulary {
+        let vocabulary = vocabulary.clone();
+        // What is wrong with it, its first user is told.
+        std::thread::spawn(move || drop(vocabulary.prepare()));
+    }
 }
 
 /// Waits for SIGTERM or Ctrl-C.

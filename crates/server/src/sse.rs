@@ -9,15 +9,17 @@ use serde::Serialize;
 use crate::error::ApiError;
 use crate::generation::{Generation, Step};
 
-/// How one route tells an answer.
+/// How one route tells its answers.
 pub(crate) trait Frames: Send + 'static {
     /// Before the first token.
     fn begin(&mut self, frames: &mut Written);
-    /// With each step; the last one ends the stream.
-    fn step(&mut self, generation: &Generation, step: Step, frames: &mut Written);
+    /// With each step of answer `index`.
+    fn step(&mut self, index: usize, generation: &Generation, step: Step, frames: &mut Written);
+    /// After the last answer.
+    fn finish(&mut self, frames: &mut Written);
     /// Instead of the rest, where it breaks: clients take silence for success.
     fn fail(&mut self, error: &ApiError, frames: &mut Written) {
-        frames.line(&error.json());
+        frames.error(error);
     }
 }
 
@@ -39,6 +41,11 @@ impl Written {
         self.data(value);
     }
 
+    /// Why the stream breaks.
+    pub(crate) fn error(&mut self, error: &ApiError) {
+        self.line(&error.json());
+    }
+
     /// The last event.
     pub(crate) fn done(&mut self) {
         self.line("[DONE]");
@@ -53,24 +60,31 @@ impl Written {
 
 enum Phase {
     Begin,
-    Steps,
+    Answer(usize),
     Over,
 }
 
-/// The response that sends `frames` of a generation as it goes. Dropped by whoever sends it, it takes the request back.
-pub(crate) fn respond(generation: Generation, frames: impl Frames) -> Response {
-    let state = (generation, frames, Phase::Begin);
-    let body = stream::unfold(state, |(mut generation, mut frames, phase)| async move {
+/// The response that sends `frames` of generations as they go, one after the other. Dropped by whoever sends it, it takes
+/// the requests back.
+pub(crate) fn respond(generations: Vec<Generation>, frames: impl Frames) -> Response {
+    let state = (generations, frames, Phase::Begin);
+    let body = stream::unfold(state, |(mut generations, mut frames, phase)| async move {
         let mut written = Written::default();
         let phase = match phase {
             Phase::Begin => {
                 frames.begin(&mut written);
-                Phase::Steps
+                Phase::Answer(0)
             }
-            Phase::Steps => steps(&mut generation, &mut frames, &mut written).await,
+            Phase::Answer(index) => match generations.get_mut(index) {
+                Some(generation) => steps(index, generation, &mut frames, &mut written).await,
+                None => {
+                    frames.finish(&mut written);
+                    Phase::Over
+                }
+            },
             Phase::Over => return None,
         };
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(written.0)), (generation, frames, phase)))
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(written.0)), (generations, frames, phase)))
     });
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
@@ -82,15 +96,20 @@ pub(crate) fn respond(generation: Generation, frames: impl Frames) -> Response {
 }
 
 /// Waits for a step, and takes those that came with it.
-async fn steps(generation: &mut Generation, frames: &mut impl Frames, written: &mut Written) -> Phase {
+async fn steps(
+    index: usize,
+    generation: &mut Generation,
+    frames: &mut impl Frames,
+    written: &mut Written,
+) -> Phase {
     let mut next = Some(generation.next().await);
     while let Some(step) = next {
         match step {
             Ok(step) => {
                 let is_over = matches!(step, Step::End(_));
-                frames.step(generation, step, written);
+                frames.step(index, generation, step, written);
                 if is_over {
-                    return Phase::Over;
+                    return Phase::Answer(index + 1);
                 }
             }
             Err(error) => {
@@ -100,5 +119,5 @@ async fn steps(generation: &mut Generation, frames: &mut impl Frames, written: &
         }
         next = generation.next_now();
     }
-    Phase::Steps
+    Phase::Answer(index)
 }

@@ -16,6 +16,12 @@ pub enum StartError {
         /// The system's reason.
         error: std::io::Error,
     },
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
+    /// An origin that is not one.
+    #[error("{0:?} is no origin: give scheme and host, such as https://example.org")]
+    Origin(String),
     /// No threads.
     #[error("the server's threads do not start: {0}")]
     Runtime(std::io::Error),

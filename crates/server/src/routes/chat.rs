@@ -6,17 +6,19 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use lockstep_engine as engine;
-use lockstep_engine::Attached;
 
 use crate::app::{App, Meta, Shared, fresh_id, now};
 use crate::body;
+use crate::calls::{self, Pieces};
 use crate::error::ApiError;
 use crate::generation::{Answer, End, Generation, Step, Token};
 use crate::logprobs;
+use crate::plan::{self, Wishes};
 use crate::sse::{self, Frames, Written};
 use crate::types::answer::{FinishReason, Usage, XGroq};
-use crate::types::chat::{
-    AnswerMessage, ChatChoice, ChatChunk, ChatCompletion, ChatFields, ChatLogprobs, ChunkChoice, Delta,
+use crate::types::chat::ChatFields;
+use crate::types::chat_answer::{
+    AnswerMessage, ChatChoice, ChatChunk, ChatCompletion, ChatLogprobs, ChunkChoice, Delta,
 };
 use crate::types::sampling::{Checked, SamplingFields};
 
@@ -35,15 +37,25 @@ pub(crate) async fn chat_completions(
     let mut asked = engine::Request::new(Vec::new(), max_tokens(&app, &fields)?);
     asked.logprobs = logprobs_of(&fields)?;
     let checked = sampling.apply(&mut asked)?;
-    let (shared, messages) = (Arc::clone(&app), fields.messages);
-    asked.prompt = app.pool.run(move || crate::prompt::chat_tokens(&shared, messages)).await?;
-    let generation = Generation::start(&app, asked, Attached::default()).await.map_err(|error| of_messages(error))?;
-    let head = Head::new(&app, meta, fields.model, &checked);
+    let ticket = app.gate.enter(&meta.caller)?;
+    let wishes = Wishes {
+        messages: fields.messages,
+        tools: fields.tools,
+        tool_choice: fields.tool_choice,
+        parallel: fields.parallel_tool_calls.unwrap_or(true),
+        format: fields.response_format,
+    };
+    let shared = Arc::clone(&app);
+    let plan = app.pool.run(move || plan::plan(&shared, wishes)).await?;
+    asked.prompt = plan.prompt;
+    let generation = Generation::start(&app, &ticket, asked, plan.attached).await.map_err(of_messages)?;
+    let head = Head::new(meta, fields.model, &checked);
+    let pieces = Pieces::new(plan.parser);
     if checked.is_stream {
-        return Ok(sse::respond(generation, ChatFrames { app, head, checked }));
+        return Ok(sse::respond(vec![generation], ChatFrames { app, head, checked, pieces }));
     }
     let answer = generation.finish().await?;
-    Ok(Json(completion(&app, head, answer)).into_response())
+    Ok(Json(completion(&app, head, answer, pieces)).into_response())
 }
 
 fn max_tokens(app: &App, fields: &ChatFields) -> Result<usize, ApiError> {
@@ -85,7 +97,7 @@ struct Head {
 }
 
 impl Head {
-    fn new(_app: &App, meta: Meta, model: String, checked: &Checked) -> Self {
+    fn new(meta: Meta, model: String, checked: &Checked) -> Self {
         Self {
             id: fresh_id("chatcmpl-"),
             created: now(),
@@ -97,14 +109,16 @@ impl Head {
     }
 }
 
-fn completion(app: &App, head: Head, answer: Answer) -> ChatCompletion {
+fn completion(app: &App, head: Head, answer: Answer, pieces: Pieces) -> ChatCompletion {
     let usage = Usage::from(&answer.end.usage);
-    let message = AnswerMessage { role: "assistant", content: Some(answer.text), refusal: None };
+    let (content, tool_calls) = pieces.whole(answer.text);
+    let finish_reason = finish_reason(answer.end.reason, !tool_calls.is_empty());
+    let message = AnswerMessage { role: "assistant", content, refusal: None, tool_calls };
     let choice = ChatChoice {
         index: 0,
         message,
         logprobs: content_logprobs(app, &answer.tokens),
-        finish_reason: answer.end.reason,
+        finish_reason,
     };
     ChatCompletion {
         id: head.id,
@@ -120,6 +134,10 @@ fn completion(app: &App, head: Head, answer: Answer) -> ChatCompletion {
     }
 }
 
+fn finish_reason(reason: FinishReason, has_calls: bool) -> FinishReason {
+    if has_calls && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason }
+}
+
 /// None where they were not asked for; for an answer without a token that cannot be told, and does not matter.
 fn content_logprobs(app: &App, tokens: &[Token]) -> Option<ChatLogprobs> {
     let of = |token: &Token| Some(logprobs::of_token(&app.model.tokenizer, token.id, token.logprobs.as_ref()?));
@@ -131,6 +149,7 @@ struct ChatFrames {
     app: Shared,
     head: Head,
     checked: Checked,
+    pieces: Pieces,
 }
 
 impl ChatFrames {
@@ -154,26 +173,31 @@ impl ChatFrames {
         XGroq { id: self.head.request_id.clone(), ..XGroq::default() }
     }
 
-    fn token(&self, generation: &Generation, token: Token, frames: &mut Written) {
+    fn token(&mut self, generation: &Generation, token: Token, frames: &mut Written) {
         if token.is_end && token.text.is_empty() {
             return;
         }
         let logprobs = content_logprobs(&self.app, std::slice::from_ref(&token));
-        let delta = Delta { content: Some(token.text), ..Delta::default() };
-        let mut chunk = self.chunk(vec![ChunkChoice { delta, logprobs, ..ChunkChoice::default() }]);
+        let delta = calls::delta(self.pieces.push(token.text));
+        if delta.is_none() && logprobs.is_none() {
+            return;
+        }
+        let choice = ChunkChoice { delta: delta.unwrap_or_default(), logprobs, ..ChunkChoice::default() };
+        let mut chunk = self.chunk(vec![choice]);
         if self.checked.continuous_usage {
-            chunk.usage = Some(Some(Usage::so_far(generation.prompt_tokens, generation.completion_tokens)));
+            chunk.usage = Some(Some(Usage::so_far(generation.prompt_tokens, generation.completion_tokens())));
         }
         frames.data(&chunk);
     }
 
-    fn end(&self, end: End, frames: &mut Written) {
-        if !end.text.is_empty() {
-            let delta = Delta { content: Some(end.text.clone()), ..Delta::default() };
+    fn end(&mut self, end: End, frames: &mut Written) {
+        let mut rest = if end.text.is_empty() { Vec::new() } else { self.pieces.push(end.text.clone()) };
+        rest.extend(self.pieces.finish());
+        if let Some(delta) = calls::delta(rest) {
             frames.data(&self.chunk(vec![ChunkChoice { delta, ..ChunkChoice::default() }]));
         }
         let usage = Usage::from(&end.usage);
-        let finish_reason: Option<FinishReason> = Some(end.reason);
+        let finish_reason = Some(finish_reason(end.reason, self.pieces.has_calls()));
         let mut chunk = self.chunk(vec![ChunkChoice { finish_reason, ..ChunkChoice::default() }]);
         if !self.checked.include_usage {
             // Clients add up what chunks report: it is told once.
@@ -187,22 +211,25 @@ impl ChatFrames {
             chunk.usage = Some(Some(usage));
             frames.data(&chunk);
         }
-        frames.done();
     }
 }
 
 impl Frames for ChatFrames {
     fn begin(&mut self, frames: &mut Written) {
-        let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+        let delta = Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
         let mut chunk = self.chunk(vec![ChunkChoice { delta, ..ChunkChoice::default() }]);
         chunk.x_groq = Some(XGroq { seed: Some(self.head.seed), ..self.x_groq() });
         frames.data(&chunk);
     }
 
-    fn step(&mut self, generation: &Generation, step: Step, frames: &mut Written) {
+    fn step(&mut self, _: usize, generation: &Generation, step: Step, frames: &mut Written) {
         match step {
             Step::Token(token) => self.token(generation, token, frames),
             Step::End(end) => self.end(end, frames),
         }
+    }
+
+    fn finish(&mut self, frames: &mut Written) {
+        frames.done();
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn router() -> Router<Shared> {
         .nest("/v1", api.clone())
         .nest("/openai/v1", api)
         .route("/", get(playground::page))
+        .route("/metrics", get(status::metrics))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/version", get(status::version))

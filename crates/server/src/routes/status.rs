@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 
 use crate::app::Shared;
 use crate::error::ApiError;
@@ -26,4 +28,12 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Result<Json<Status>, Api
 pub(crate) async fn version(State(app): State<Shared>) -> Json<Version> {
     let system_fingerprint = app.model.fingerprint.clone();
     Json(Version { version: env!("CARGO_PKG_VERSION"), system_fingerprint })
+}
+
+/// Counts and times for a scraper.
+pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, ApiError> {
+    let text = app.metrics.text(&app.runner.gauges, app.runner.is_well());
+    let text = text.map_err(|_| ApiError::internal("the metrics cannot be written"))?;
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -1,9 +1,8 @@
 //! `POST chat/completions`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
-
-use super::answer::{FinishReason, Usage, XGroq, XLockstep};
 
 /// Fields of a chat request besides [`super::sampling::SamplingFields`]. Null is the same as absent.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -24,6 +23,16 @@ pub(crate) struct ChatFields {
     /// And those of this many most likely tokens at its place.
     #[schema(minimum = 0, maximum = 20)]
     pub(crate) top_logprobs: Option<u32>,
+    /// Functions that the model may call.
+    #[schema(value_type = Option<Vec<ToolDefinition>>)]
+    pub(crate) tools: Option<Value>,
+    /// `none`, `auto`, `required`, or a function. Default: `auto` where there are tools.
+    #[schema(value_type = Option<ToolChoiceField>)]
+    pub(crate) tool_choice: Option<Value>,
+    /// Whether one answer may call several functions. Default true.
+    pub(crate) parallel_tool_calls: Option<bool>,
+    /// What the answer must look like: text, any JSON object, or JSON of a schema.
+    pub(crate) response_format: Option<ResponseFormat>,
     /// Taken note of; models without reasoning do not use it.
     pub(crate) reasoning_effort: Option<String>,
     /// `parsed`, `raw` or `hidden`; models without reasoning do not use it.
@@ -38,6 +47,94 @@ pub(crate) struct ChatMessage {
     /// What is said.
     #[serde(default)]
     pub(crate) content: Option<Content>,
+    /// Who of several speaks.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// What an answer asked to be called.
+    #[serde(default)]
+    pub(crate) tool_calls: Option<Vec<ToolCall>>,
+    /// The call that a `tool` message answers.
+    #[serde(default)]
+    pub(crate) tool_call_id: Option<String>,
+}
+
+/// A call of a function.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    /// `function`
+    #[serde(rename = "type", default = "function")]
+    pub(crate) kind: String,
+    pub(crate) function: FunctionCall,
+}
+
+fn function() -> String {
+    "function".to_owned()
+}
+
+/// A function's name and its arguments, as JSON text.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct FunctionCall {
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+}
+
+/// A function that the model may call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ToolDefinition {
+    /// `function`
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) function: FunctionDefinition,
+}
+
+/// What it is called by, and with what.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct FunctionDefinition {
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    /// A JSON schema of the arguments.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) parameters: Option<Value>,
+    /// Whether what the schema asks for and cannot be held is an error.
+    pub(crate) strict: Option<bool>,
+}
+
+/// Whether and what the model must call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ToolChoiceField {
+    /// `none`, `auto` or `required`.
+    Mode(String),
+    /// `{"type": "function", "function": {"name": ...}}`
+    Function(Value),
+}
+
+/// What an answer must look like.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct ResponseFormat {
+    /// `text`, `json_object` or `json_schema`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// For `json_schema`.
+    #[serde(default)]
+    pub(crate) json_schema: Option<JsonSchema>,
+}
+
+/// A schema with a name.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct JsonSchema {
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) schema: Option<Value>,
+    /// Whether what the schema asks for and cannot be held is an error. Default false.
+    #[serde(default)]
+    pub(crate) strict: Option<bool>,
 }
 
 /// Who says something.
@@ -67,102 +164,4 @@ pub(crate) struct Part {
     pub(crate) kind: String,
     #[serde(default)]
     pub(crate) text: Option<String>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct ChatCompletion {
-    pub(crate) id: String,
-    /// `chat.completion`
-    pub(crate) object: &'static str,
-    /// Seconds since 1970.
-    pub(crate) created: u64,
-    pub(crate) model: String,
-    pub(crate) choices: Vec<ChatChoice>,
-    pub(crate) usage: Usage,
-    pub(crate) service_tier: &'static str,
-    /// Names weights, tokenizer, template, arithmetic and sampler.
-    pub(crate) system_fingerprint: String,
-    pub(crate) x_groq: XGroq,
-    pub(crate) x_lockstep: XLockstep,
-}
-
-/// The one choice.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct ChatChoice {
-    pub(crate) index: u32,
-    pub(crate) message: AnswerMessage,
-    pub(crate) logprobs: Option<ChatLogprobs>,
-    pub(crate) finish_reason: FinishReason,
-}
-
-/// What the model says.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct AnswerMessage {
-    /// `assistant`
-    pub(crate) role: &'static str,
-    pub(crate) content: Option<String>,
-    pub(crate) refusal: Option<String>,
-}
-
-/// Log-probabilities by the model's own distribution, before penalties, bias and temperature.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct ChatLogprobs {
-    pub(crate) content: Vec<TokenLogprob>,
-    pub(crate) refusal: Option<Vec<TokenLogprob>>,
-}
-
-/// A token of the answer with those that were likely at its place.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct TokenLogprob {
-    pub(crate) token: String,
-    pub(crate) logprob: f64,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) top_logprobs: Vec<TopLogprob>,
-}
-
-/// A likely token.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct TopLogprob {
-    pub(crate) token: String,
-    pub(crate) logprob: f64,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// A piece of an answer.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct ChatChunk<'a> {
-    pub(crate) id: &'a str,
-    /// `chat.completion.chunk`
-    pub(crate) object: &'static str,
-    pub(crate) created: u64,
-    pub(crate) model: &'a str,
-    pub(crate) system_fingerprint: &'a str,
-    pub(crate) service_tier: &'static str,
-    pub(crate) choices: Vec<ChunkChoice>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Usage>)]
-    pub(crate) usage: Option<Option<Usage>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) x_groq: Option<XGroq>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) x_lockstep: Option<XLockstep>,
-}
-
-/// A piece of the one choice.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct ChunkChoice {
-    pub(crate) index: u32,
-    pub(crate) delta: Delta,
-    pub(crate) logprobs: Option<ChatLogprobs>,
-    pub(crate) finish_reason: Option<FinishReason>,
-}
-
-/// What a piece adds to the message.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Delta {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) content: Option<String>,
 }

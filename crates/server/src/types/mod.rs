@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod chat;
+pub(crate) mod chat_answer;
 pub(crate) mod completion;
 pub(crate) mod model;
 pub(crate) mod sampling;
