@@ -10,6 +10,7 @@ mod access;
 mod app;
 mod body;
 mod calls;
+mod echo;
 mod error;
 mod generation;
 mod guard;

@@ -23,10 +23,12 @@
 
 mod exponential;
 mod logprobs;
+mod observed;
 mod peaks;
 mod random;
 mod sampler;
 mod weights;
 
+pub use observed::token_logprobs;
 pub use random::random;
 pub(crate) use sampler::{Answered, Sampler, Scratch};

@@ -1,8 +1,14 @@
 //! Which address does what.
 
 mod chat;
+mod completion_frames;
+mod completions;
+pub(crate) mod embeddings;
 mod models;
+mod response_frames;
+mod responses;
 mod status;
+mod tokenize;
 
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -16,12 +22,18 @@ use crate::playground;
 pub(crate) fn router() -> Router<Shared> {
     let api = Router::new()
         .route("/chat/completions", post(chat::chat_completions))
+        .route("/completions", post(completions::completions))
+        .route("/responses", post(responses::responses))
+        .route("/embeddings", post(embeddings::embeddings))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::one));
     Router::new()
         .nest("/v1", api.clone())
         .nest("/openai/v1", api)
         .route("/", get(playground::page))
+        .route("/tokenize", post(tokenize::tokenize))
+        .route("/detokenize", post(tokenize::detokenize))
+        .route("/tokenizer_info", get(tokenize::tokenizer_info))
         .route("/metrics", get(status::metrics))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))

@@ -62,6 +62,22 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// Adds the usage of another answer to the same request, which ran beside it; without its tokens where they are
+    /// not told.
+    pub(crate) fn add(&mut self, other: &Self, without_answer: bool) {
+        let completion_tokens = if without_answer { 0 } else { other.completion_tokens };
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += completion_tokens;
+        self.total_tokens += other.prompt_tokens + completion_tokens;
+        self.queue_time = self.queue_time.max(other.queue_time);
+        self.prompt_time = self.prompt_time.max(other.prompt_time);
+        self.completion_time = self.completion_time.max(other.completion_time);
+        self.total_time = self.prompt_time + self.completion_time;
+        self.prompt_tokens_details.cached_tokens += other.prompt_tokens_details.cached_tokens;
+    }
+}
+
 /// Groq's own fields.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct XGroq {

@@ -5,5 +5,6 @@ pub(crate) mod chat;
 pub(crate) mod chat_answer;
 pub(crate) mod completion;
 pub(crate) mod model;
+pub(crate) mod response;
 pub(crate) mod sampling;
 pub(crate) mod tokenize;
