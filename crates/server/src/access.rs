@@ -189,9 +189,8 @@ impl Store {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|(read, _)| read.elapsed() >= FRESH) {
             let keys = self.file.lock().unwrap_or_else(PoisonError::into_inner).working()?;
-            let of = |(hash, Key { id, limits, .. })| {
-                (hash, Arc::new(Caller { key: Some(id), scope: id as u64, limits }))
-            };
+            let of =
+                |(hash, Key { id, limits, .. })| (hash, Arc::new(Caller { key: Some(id), scope: id as u64, limits }));
             *known = Some((Instant::now(), keys.into_iter().map(of).collect()));
         }
         let callers = known.iter().flat_map(|(_, callers)| callers);

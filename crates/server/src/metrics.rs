@@ -159,7 +159,13 @@ impl Metrics {
     }
 
     /// An answer is over. `first` and `last` are when its first and last tokens came.
-    pub(crate) fn finished(&self, reason: &'static str, arrival: Instant, times: Option<(Instant, Instant)>, tokens: usize) {
+    pub(crate) fn finished(
+        &self,
+        reason: &'static str,
+        arrival: Instant,
+        times: Option<(Instant, Instant)>,
+        tokens: usize,
+    ) {
         self.finished.get_or_create(&Finished { finished_reason: reason }).inc();
         self.whole.observe(arrival.elapsed().as_secs_f64());
         if let Some((first, last)) = times.filter(|_| tokens > 1) {

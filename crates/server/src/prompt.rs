@@ -10,11 +10,7 @@ use crate::types::chat::{ChatMessage, Content, Part, Role, ToolCall};
 use crate::types::sampling::at_most;
 
 /// The tokens after which the answer to a chat is due. Takes the processor: not for the runtime's threads.
-pub(crate) fn chat_tokens(
-    app: &App,
-    messages: Vec<ChatMessage>,
-    tools: Option<&Value>,
-) -> Result<Vec<u32>, ApiError> {
+pub(crate) fn chat_tokens(app: &App, messages: Vec<ChatMessage>, tools: Option<&Value>) -> Result<Vec<u32>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid("messages", "messages is empty: send at least one"));
     }

@@ -96,12 +96,7 @@ pub(crate) fn respond(generations: Vec<Generation>, frames: impl Frames) -> Resp
 }
 
 /// Waits for a step, and takes those that came with it.
-async fn steps(
-    index: usize,
-    generation: &mut Generation,
-    frames: &mut impl Frames,
-    written: &mut Written,
-) -> Phase {
+async fn steps(index: usize, generation: &mut Generation, frames: &mut impl Frames, written: &mut Written) -> Phase {
     let mut next = Some(generation.next().await);
     while let Some(step) = next {
         match step {

@@ -114,12 +114,7 @@ fn completion(app: &App, head: Head, answer: Answer, pieces: Pieces) -> ChatComp
     let (content, tool_calls) = pieces.whole(answer.text);
     let finish_reason = finish_reason(answer.end.reason, !tool_calls.is_empty());
     let message = AnswerMessage { role: "assistant", content, refusal: None, tool_calls };
-    let choice = ChatChoice {
-        index: 0,
-        message,
-        logprobs: content_logprobs(app, &answer.tokens),
-        finish_reason,
-    };
+    let choice = ChatChoice { index: 0, message, logprobs: content_logprobs(app, &answer.tokens), finish_reason };
     ChatCompletion {
         id: head.id,
         object: "chat.completion",

@@ -25,17 +25,7 @@ pub(crate) struct CompletionFrames {
 
 impl CompletionFrames {
     pub(crate) fn new(app: Shared, head: Head, checked: Checked, wants: Wants, echoes: Vec<Echo>) -> Self {
-        Self {
-            app,
-            head,
-            checked,
-            wants,
-            echoes,
-            usage: Usage::default(),
-            ids: Vec::new(),
-            echoed: None,
-            offset: 0,
-        }
+        Self { app, head, checked, wants, echoes, usage: Usage::default(), ids: Vec::new(), echoed: None, offset: 0 }
     }
 
     /// A piece of an answer.

@@ -8,16 +8,11 @@ use lockstep_text::EncodeOptions;
 
 use crate::app::{App, Shared};
 use crate::error::ApiError;
-use crate::types::tokenize::{
-    DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse, TokenizerInfo,
-};
+use crate::types::tokenize::{DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse, TokenizerInfo};
 use crate::{body, prompt};
 
 /// Tokens of a text or a chat.
-pub(crate) async fn tokenize(
-    State(app): State<Shared>,
-    request: Request,
-) -> Result<Json<TokenizeResponse>, ApiError> {
+pub(crate) async fn tokenize(State(app): State<Shared>, request: Request) -> Result<Json<TokenizeResponse>, ApiError> {
     let value = body::read_object(&app, request).await?;
     body::require_known(&app, &value, &[body::names_of::<TokenizeRequest>()])?;
     let asked: TokenizeRequest = body::fields(&value)?;
