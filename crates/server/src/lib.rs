@@ -18,6 +18,7 @@ mod keys;
 mod listen;
 mod logprobs;
 mod metrics;
+mod openapi;
 mod plan;
 mod playground;
 mod pool;

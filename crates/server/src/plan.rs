@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::types::chat::{ChatMessage, ResponseFormat};
+use crate::types::chat::{ChatMessage, ResponseFormat, ToolChoiceField};
 
 /// The wishes of a chat, as sent.
 pub(crate) struct Wishes {
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) tools: Option<Value>,
-    pub(crate) tool_choice: Option<Value>,
+    pub(crate) tool_choice: Option<ToolChoiceField>,
     pub(crate) parallel: bool,
     pub(crate) format: Option<ResponseFormat>,
 }
@@ -62,17 +62,17 @@ fn read_tools(tools: Option<&Value>) -> Result<Vec<Tool>, ApiError> {
     tools.map_or(Ok(Vec::new()), Tool::list).map_err(|error| of_grammar("tools", &error))
 }
 
-fn read_choice(choice: Option<&Value>, tools: &[Tool]) -> Result<ToolChoice, ApiError> {
+fn read_choice(choice: Option<&ToolChoiceField>, tools: &[Tool]) -> Result<ToolChoice, ApiError> {
     let refuse = |message: &str| Err(ApiError::invalid("tool_choice", message));
     let read = match choice {
         None => return Ok(if tools.is_empty() { ToolChoice::None } else { ToolChoice::Auto }),
-        Some(Value::String(mode)) => match mode.as_str() {
+        Some(ToolChoiceField::Mode(mode)) => match mode.as_str() {
             "none" => return Ok(ToolChoice::None),
             "auto" => ToolChoice::Auto,
             "required" => ToolChoice::Required,
             _ => return refuse("tool_choice must be none, auto, required or a function"),
         },
-        Some(Value::Object(object)) => {
+        Some(ToolChoiceField::Function(object)) => {
             let name = object.get("function").and_then(|function| function.get("name")).or_else(|| object.get("name"));
             match name.and_then(Value::as_str) {
                 Some(name) if tools.iter().any(|tool| tool.name == name) => ToolChoice::Function(name.to_owned()),
@@ -80,7 +80,6 @@ fn read_choice(choice: Option<&Value>, tools: &[Tool]) -> Result<ToolChoice, Api
                 None => return refuse("tool_choice needs function.name"),
             }
         }
-        Some(_) => return refuse("tool_choice must be none, auto, required or a function"),
     };
     match read {
         ToolChoice::Auto if tools.is_empty() => Ok(ToolChoice::None),

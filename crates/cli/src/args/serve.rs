@@ -18,6 +18,12 @@ pub struct ServeArguments {
     /// Most requests that wait; others are refused with 429
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub queue: u32,
+    /// Most memory for keys and values, in MiB [default: half of what is free]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub kv_memory: Option<u64>,
+    /// Of it, most for prompts that later requests may begin with, in MiB; 0 keeps none
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(0..=1 << 40))]
+    pub prefix_cache: u64,
     /// Another name that the model answers to; as often as wanted
     #[arg(long, value_name = "NAME")]
     pub alias: Vec<String>,

@@ -21,6 +21,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
     let options = EngineOptions {
         running_max: usize::from(arguments.parallel),
         waiting_max: arguments.queue as usize,
+        kv_bytes_max: arguments.kv_memory.map_or_else(half_of_the_free_memory, |mebibytes| mebibytes << 20),
+        cache_bytes_max: arguments.prefix_cache << 20,
         ..EngineOptions::default()
     };
     let Session { engine, outline, clock, .. } =
@@ -111,6 +113,14 @@ fn time_of(table: &Timetable, system: &str, prompt: usize, answer: usize) -> Opt
         token_time: table.seconds(total_cycles.saturating_sub(prompt_cycles)) / further as f64,
         total_time: table.seconds(total_cycles),
     })
+}
+
+/// Half of the memory that is free, where the system tells (Linux); no bound elsewhere.
+fn half_of_the_free_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kibibytes.map_or(u64::MAX, |kibibytes| kibibytes * 1024 / 2)
 }
 
 /// Where the server's log goes: standard error.

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::playground;
+use crate::{openapi, playground};
 
 /// All routes.
 pub(crate) fn router() -> Router<Shared> {
@@ -34,6 +34,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/tokenize", post(tokenize::tokenize))
         .route("/detokenize", post(tokenize::detokenize))
         .route("/tokenizer_info", get(tokenize::tokenizer_info))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/metrics", get(status::metrics))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))

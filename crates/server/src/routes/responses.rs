@@ -17,7 +17,9 @@ use crate::plan::{self, Wishes};
 use crate::routes::response_frames::ResponseFrames;
 use crate::sse;
 use crate::types::answer::{FinishReason, XGroq};
-use crate::types::chat::{ChatMessage, Content, FunctionCall, JsonSchema, ResponseFormat, Role, ToolCall};
+use crate::types::chat::{
+    ChatMessage, Content, FunctionCall, JsonSchema, ResponseFormat, Role, ToolCall, ToolChoiceField,
+};
 use crate::types::response::{
     IncompleteDetails, Input, InputItem, InputTokensDetails, OutputTokensDetails, ResponseFields, ResponseObject,
     ResponseUsage, TextField, TextFormat,
@@ -199,7 +201,9 @@ fn begun(fields: ResponseFields) -> ResponseObject {
         store: false,
         temperature: 1.0,
         text: TextField { format: fields.text.and_then(|text| text.format).or(Some(format)) },
-        tool_choice: fields.tool_choice.unwrap_or_else(|| json!(if has_tools { "auto" } else { "none" })),
+        tool_choice: fields
+            .tool_choice
+            .unwrap_or_else(|| ToolChoiceField::Mode(if has_tools { "auto" } else { "none" }.to_owned())),
         tools: fields.tools.unwrap_or_default(),
         top_p: 1.0,
         truncation: "disabled",

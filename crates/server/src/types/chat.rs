@@ -1,7 +1,7 @@
 //! `POST chat/completions`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// Fields of a chat request besides [`super::sampling::SamplingFields`]. Null is the same as absent.
@@ -27,8 +27,7 @@ pub(crate) struct ChatFields {
     #[schema(value_type = Option<Vec<ToolDefinition>>)]
     pub(crate) tools: Option<Value>,
     /// `none`, `auto`, `required`, or a function. Default: `auto` where there are tools.
-    #[schema(value_type = Option<ToolChoiceField>)]
-    pub(crate) tool_choice: Option<Value>,
+    pub(crate) tool_choice: Option<ToolChoiceField>,
     /// Whether one answer may call several functions. Default true.
     pub(crate) parallel_tool_calls: Option<bool>,
     /// What the answer must look like: text, any JSON object, or JSON of a schema.
@@ -102,13 +101,14 @@ pub(crate) struct FunctionDefinition {
 }
 
 /// Whether and what the model must call.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(untagged)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(untagged, expecting = "none, auto, required or a function")]
 pub(crate) enum ToolChoiceField {
     /// `none`, `auto` or `required`.
     Mode(String),
     /// `{"type": "function", "function": {"name": ...}}`
-    Function(Value),
+    #[schema(value_type = Object)]
+    Function(Map<String, Value>),
 }
 
 /// What an answer must look like.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answer::{XGroq, XLockstep};
-use super::chat::{Content, Role};
+use super::chat::{Content, Role, ToolChoiceField};
 use super::chat_answer::TokenLogprob;
 
 /// Fields of a request besides [`super::sampling::SamplingFields`]. Null is the same as absent.
@@ -24,8 +24,7 @@ pub(crate) struct ResponseFields {
     #[schema(value_type = Option<Vec<Object>>)]
     pub(crate) tools: Option<Vec<Map<String, Value>>>,
     /// `none`, `auto`, `required`, or `{"type": "function", "name"}`.
-    #[schema(value_type = Option<super::chat::ToolChoiceField>)]
-    pub(crate) tool_choice: Option<Value>,
+    pub(crate) tool_choice: Option<ToolChoiceField>,
     /// Whether one answer may call several functions. Default true.
     pub(crate) parallel_tool_calls: Option<bool>,
     /// What the answer must look like.
@@ -118,8 +117,7 @@ pub(crate) struct ResponseObject {
     pub(crate) store: bool,
     pub(crate) temperature: f32,
     pub(crate) text: TextField,
-    #[schema(value_type = super::chat::ToolChoiceField)]
-    pub(crate) tool_choice: Value,
+    pub(crate) tool_choice: ToolChoiceField,
     #[schema(value_type = Vec<Object>)]
     pub(crate) tools: Vec<Map<String, Value>>,
     pub(crate) top_p: f32,
