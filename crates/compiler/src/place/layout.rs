@@ -8,6 +8,7 @@ use lockstep_machine::inst::operand::Format;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::program::Word;
 
+use super::banks::{Bank, Used};
 use crate::error::Error;
 
 /// Of the slices that are kept for text, so many may hold other things.
@@ -71,9 +72,6 @@ impl Spot {
     }
 }
 
-/// A bank of a slice.
-type Bank = (Hemisphere, u8, u8);
-
 /// Things that lie in memory once for each of several layers, `stride` words apart in each bank.
 #[derive(Clone, Debug)]
 pub(crate) struct Span<T> {
@@ -112,7 +110,7 @@ pub(crate) struct Layout {
     /// The last of the slices that are kept for text, which short texts do not reach.
     pub(crate) spare: Zone,
     /// Words given out, from the bottom of each bank.
-    used: BTreeMap<Bank, u32>,
+    used: Used,
     /// Words whose addresses move from instance to instance, with their base.
     moving: BTreeMap<Bank, Vec<(Range<u32>, u8)>>,
     /// The bank in which runs are sought, where it is given.
@@ -145,7 +143,7 @@ impl Layout {
                 first: spec.mem.slices_per_hemisphere.saturating_sub(SPARE).max(end) as u8,
                 end: spec.mem.slices_per_hemisphere as u8,
             },
-            used: BTreeMap::new(),
+            used: Used::new(spec.mem.slices_per_hemisphere as usize),
             moving: BTreeMap::new(),
             bank: None,
             first_bank: 0,
@@ -206,8 +204,9 @@ impl Layout {
             };
             // The first layer may begin above words that stay free; from the second on all lie equally far apart.
             let mut second = Self { turn: self.turn, ..trial.clone() };
-            let grown = trial.grown_since(self);
-            let next = if place(&mut second, spot).is_ok() { second.grown_since(&trial) } else { grown.clone() };
+            let grown = trial.used.grown_since(&self.used);
+            let next =
+                if place(&mut second, spot).is_ok() { second.used.grown_since(&trial.used) } else { grown.clone() };
             let stride = next.iter().map(|(_, words)| *words).max().unwrap_or_default();
             let room = |bank: Bank| self.words_per_bank.checked_sub(trial.used_in(bank) + spot.kept);
             let fit = grown.iter().map(|(bank, _)| room(*bank).map_or(0, |room| 1 + room / stride.max(1))).min();
@@ -217,7 +216,7 @@ impl Layout {
             }
             for (bank, _) in grown {
                 let (from, end) = (self.used_in(bank), trial.used_in(bank) + stride * (here as u32 - 1));
-                trial.used.insert(bank, end);
+                trial.used.set(bank, end);
                 trial.moving.entry(bank).or_default().push((from..end, base));
             }
             *self = Self { bank: None, ..trial };
@@ -257,18 +256,12 @@ impl Layout {
     }
 
     fn used_in(&self, bank: Bank) -> u32 {
-        self.used.get(&bank).copied().unwrap_or_default()
+        self.used.get(bank)
     }
 
     /// Words that are not given out.
     pub(crate) fn room(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> u32 {
         self.words_per_bank - self.used_in((hemisphere, slice, bank))
-    }
-
-    /// Banks in which more is given out than before, and how much.
-    fn grown_since(&self, before: &Self) -> Vec<(Bank, u32)> {
-        let grown = self.used.iter().map(|(bank, words)| (*bank, words - before.used_in(*bank)));
-        grown.filter(|(_, words)| *words > 0).collect()
     }
 
     /// Begins the search for near words elsewhere.
@@ -305,7 +298,7 @@ impl Layout {
     /// Gives out the word that [`Self::next`] showed.
     pub(crate) fn take(&mut self, word: Word) {
         let (bank, first) = ((word.hemisphere, word.slice, word.bank), u32::from(word.word));
-        self.used.insert(bank, first + self.turns);
+        self.used.set(bank, first + self.turns);
         if self.turns > 1 {
             self.arrays.entry(bank).or_default().push(first..first + self.turns);
         }
@@ -315,14 +308,14 @@ impl Layout {
     pub(crate) fn keep(&mut self, word: Word) {
         let (bank, first) = ((word.hemisphere, word.slice, word.bank), u32::from(word.word));
         let end = self.used_in(bank).max(first + self.turns);
-        self.used.insert(bank, end);
+        self.used.set(bank, end);
         self.arrays.entry(bank).or_default().push(first..first + self.turns);
     }
 
     /// Takes back the word that was given out last in its bank.
     pub(crate) fn untake(&mut self, word: Word) {
         let bank = (word.hemisphere, word.slice, word.bank);
-        self.used.insert(bank, u32::from(word.word));
+        self.used.set(bank, u32::from(word.word));
         if self.turns > 1 {
             self.arrays.get_mut(&bank).map(Vec::pop);
         }
@@ -381,7 +374,7 @@ impl Layout {
             let banks = (slices.first..slices.end).map(|slice| (hemisphere, slice, bank));
             let base = banks.clone().map(|bank| self.used_in(bank)).max().unwrap_or_default();
             if base + words <= self.words_per_bank {
-                self.used.extend(banks.map(|bank| (bank, base + words)));
+                banks.for_each(|bank| self.used.set(bank, base + words));
                 return Ok(Run {
                     hemisphere,
                     first_slice: slices.first,

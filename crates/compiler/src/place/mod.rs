@@ -4,6 +4,7 @@
 //! code serves them all: weights, cache and constants move by a base each. Where a bank is full, the layers go on in the
 //! other one, and the code gets a second variant.
 
+mod banks;
 pub(crate) mod cache;
 mod capacity;
 pub(crate) mod constants;
