@@ -108,7 +108,7 @@ impl Composer<'_, '_> {
         let mut slices = self.layout.value_slices(hemisphere);
         if self.interval.is_some() {
             // The busiest slice bounds a loop's interval.
-            slices.sort_by_key(|slice| self.taken.load(Queue::Mem(hemisphere, *slice)));
+            slices.sort_by_cached_key(|slice| self.taken.load(Queue::Mem(hemisphere, *slice)));
         }
         let free = slices.iter().filter(|slice| !others.contains(slice));
         free.flat_map(|slice| [(*slice, 0), (*slice, 1)]).find_map(|(slice, bank)| {
