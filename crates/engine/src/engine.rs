@@ -68,7 +68,9 @@ impl<B: Backend> Engine<B> {
     /// Requests, and memory for keys and values.
     pub fn load(&self) -> Load {
         let (cached_sequences, cached_tokens) = self.cache.counts();
+        let most = self.backend.sequence_bytes(self.context).saturating_mul(self.running_max() as u64);
         Load {
+            kv_bytes_max: most.min(self.options.kv_bytes_max),
             waiting: self.waiting.len(),
             running: self.running.len(),
             reserved_bytes: self.reserved(false),

@@ -50,10 +50,19 @@ pub struct Load {
     pub running: usize,
     /// Memory that those that run have reserved, in bytes.
     pub reserved_bytes: u64,
+    /// Most memory that they can come to: the budget, or what the most requests of the most tokens need.
+    pub kv_bytes_max: u64,
     /// Kept sequences.
     pub cached_sequences: usize,
     /// Their tokens.
     pub cached_tokens: usize,
     /// Their memory, in bytes.
     pub cached_bytes: u64,
+}
+
+impl Load {
+    /// Share of the memory for keys and values that is reserved, 0 to 1; 0 where they take none.
+    pub fn kv_use(&self) -> f64 {
+        if self.kv_bytes_max == 0 { 0.0 } else { self.reserved_bytes as f64 / self.kv_bytes_max as f64 }
+    }
 }

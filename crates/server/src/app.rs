@@ -36,7 +36,7 @@ pub(crate) struct App {
 pub(crate) type Shared = Arc<App>;
 
 /// What is known of a request before its body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Meta {
     /// `req_...`, as the answer's `x-request-id` says.
     pub(crate) id: String,
@@ -67,12 +67,13 @@ impl App {
         let token_bytes_max = longest_token(&model.tokenizer);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let vocabulary = Vocabulary::new(&model.tokenizer, &model.end_token_ids).map_err(|error| error.to_string());
+        let vllm_model = model.names.first().filter(|_| options.vllm_metrics).map(String::as_str);
         let template = model.tokenizer.chat_template_source().unwrap_or_default();
         Self {
             runner,
             pool: Pool::new(cores.max(2)),
             gate: Arc::new(gate),
-            metrics: Metrics::new(options.vllm_metrics),
+            metrics: Metrics::new(vllm_model),
             tool_format: ToolFormat::detect(template),
             vocabulary,
             model,

@@ -1,13 +1,14 @@
 //! One answer while it is made: the engine's events, with what all routes do with them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use lockstep_engine::{Attached, Event, FinishReason as Reason, Request, TokenLogprobs, Usage};
 
 use crate::access::Ticket;
 use crate::app::{App, Shared};
 use crate::error::ApiError;
+use crate::metrics::Timing;
 use crate::runner::{Refusal, Running};
 use crate::types::answer::{FinishReason, XLockstep};
 
@@ -23,9 +24,7 @@ pub(crate) struct Generation {
     /// All tokens so far, the one that ends the answer included.
     ids: Vec<u32>,
     text: String,
-    arrival: Instant,
-    /// When its first and its last token came.
-    times: Option<(Instant, Instant)>,
+    timing: Timing,
     is_counted: bool,
     tokens: usize,
     pub(crate) prompt_tokens: usize,
@@ -80,7 +79,7 @@ impl Generation {
         if !request.ignore_eos {
             ends.extend(&app.model.end_token_ids);
         }
-        let (prompt_tokens, arrival) = (request.prompt.len(), Instant::now());
+        let (prompt_tokens, arrival) = (request.prompt.len(), app.runner.clock_at(ticket.caller.arrival));
         let running = app.runner.submit(request, attached).await.map_err(|refusal| {
             app.metrics.refused();
             match refusal {
@@ -89,6 +88,7 @@ impl Generation {
             }
         })?;
         app.metrics.started(prompt_tokens);
+        ticket.prompt(prompt_tokens);
         Ok(Self {
             running,
             app: Arc::clone(app),
@@ -96,8 +96,7 @@ impl Generation {
             ends,
             ids: Vec::new(),
             text: String::new(),
-            arrival,
-            times: None,
+            timing: Timing::new(arrival),
             is_counted: false,
             tokens: 0,
             prompt_tokens,
@@ -144,10 +143,9 @@ impl Generation {
 
     fn take(&mut self, event: Event) -> Result<Step, ApiError> {
         match event {
-            Event::Token { id, text, logprobs, .. } => {
-                let now = Instant::now();
-                self.app.metrics.token(self.arrival, self.times.map(|(_, last)| last), now);
-                self.times = Some((self.times.map_or(now, |(first, _)| first), now));
+            Event::Token { id, text, logprobs, time, .. } => {
+                self.app.metrics.token(&mut self.timing, time);
+                self.ticket.token(self.timing.first_token());
                 self.ids.push(id);
                 self.tokens += 1;
                 self.text.push_str(&text);
@@ -155,13 +153,14 @@ impl Generation {
                 Ok(Step::Token(Token { id, text, logprobs, is_end }))
             }
             Event::Finished { text, reason, usage, .. } => {
-                self.count(match &reason {
+                let name = match &reason {
                     Reason::Stop | Reason::StopString => "stop",
                     Reason::Length => "length",
                     Reason::Cancelled => "abort",
                     Reason::Deadline => "deadline",
                     Reason::Fault(_) => "error",
-                });
+                };
+                self.count(name, Some(&usage));
                 let reason = self.reason(reason)?;
                 Ok(Step::End(End { text, reason, usage, ids: std::mem::take(&mut self.ids) }))
             }
@@ -187,17 +186,17 @@ impl Generation {
     }
 
     /// Writes down what was used, once.
-    fn count(&mut self, reason: &'static str) {
+    fn count(&mut self, reason: &'static str, usage: Option<&Usage>) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.app.metrics.finished(reason, self.arrival, self.times, self.tokens);
-            self.app.gate.record(&self.ticket.caller, self.prompt_tokens, self.tokens);
+            let now = self.app.runner.after(Duration::ZERO);
+            self.app.metrics.finished(reason, &self.timing, usage, now);
         }
     }
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.count("abort");
+        self.count("abort", None);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What is checked of every request before its route, and said with every answer.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -11,24 +10,23 @@ use axum::response::{IntoResponse, Response};
 use crate::access::Caller;
 use crate::app::{App, Meta, Shared, fresh_id};
 use crate::error::ApiError;
+use crate::record::Record;
 
 /// Routes that need no key: whether the process lives, and the playground's own file.
 const OPEN_PATHS: [&str; 2] = ["/health", "/"];
 
 /// Names the request, and lets it through where nothing is wrong with it.
 pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
-    let (arrival, id) = (Instant::now(), fresh_id("req_"));
+    let id = fresh_id("req_");
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let mut caller = None;
-    let mut response = match admit(&app, &request) {
-        Ok(admitted) => {
+    let (caller, mut response) = match admit(&app, &request) {
+        Ok(caller) => {
             let is_groq = request.uri().path().starts_with("/openai/");
-            caller = Some(Arc::clone(&admitted));
-            request.extensions_mut().insert(Meta { id: id.clone(), is_groq, caller: admitted });
-            next.run(request).await
+            request.extensions_mut().insert(Meta { id: id.clone(), is_groq, caller: Arc::clone(&caller) });
+            (caller, next.run(request).await)
         }
-        Err(error) => error.into_response(),
+        Err(error) => (Caller::anyone(), error.into_response()),
     };
     let status = response.status().as_u16();
     app.metrics.answered(&route, status);
@@ -37,12 +35,8 @@ pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next:
         headers.insert("x-request-id", value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(caller) = caller {
-        app.gate.tell(&caller, headers);
-    }
-    let milliseconds = arrival.elapsed().as_secs_f64() * 1e3;
-    tracing::info!(request = id, %method, route, status, milliseconds, "answered");
-    response
+    caller.tell(headers);
+    Record::new(id, method, route, status, caller).follow(response)
 }
 
 fn admit(app: &App, request: &Request) -> Result<Arc<Caller>, ApiError> {
@@ -51,7 +45,7 @@ fn admit(app: &App, request: &Request) -> Result<Arc<Caller>, ApiError> {
     require_origin(app, headers)?;
     // A browser asks without a key whether it may ask with one.
     if OPEN_PATHS.contains(&uri.path()) || request.method() == Method::OPTIONS {
-        return Ok(Arc::default());
+        return Ok(Caller::anyone());
     }
     app.gate.caller(headers)
 }

@@ -23,6 +23,7 @@ mod plan;
 mod playground;
 mod pool;
 mod prompt;
+mod record;
 mod routes;
 mod runner;
 mod serve;

@@ -1,12 +1,14 @@
 //! The engine on a thread of its own: requests go in through a channel, each one's events come out through another.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use lockstep_engine::{Attached, Backend, Clock, Engine, Event, FinishReason, Request, RequestId, SubmitError, Usage};
+use lockstep_engine::{
+    Attached, Backend, Clock, Engine, Event, FinishReason, Load, Request, RequestId, SubmitError, Usage,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -23,11 +25,17 @@ type Reply = oneshot::Sender<Result<RequestId, SubmitError>>;
 /// Numbers that the engine's thread keeps up to date.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
-    pub(crate) waiting: AtomicUsize,
-    pub(crate) running: AtomicUsize,
+    load: Mutex<Load>,
     pub(crate) steps: AtomicUsize,
     failures: AtomicUsize,
     over: AtomicBool,
+}
+
+impl Gauges {
+    /// What the engine held when it last took a look.
+    pub(crate) fn load(&self) -> Load {
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The way to the engine's thread.
@@ -71,6 +79,11 @@ impl Runner {
     /// The clock's reading after `time`.
     pub(crate) fn after(&self, time: Duration) -> Duration {
         self.clock.now() + time
+    }
+
+    /// The clock's reading at a moment that has passed.
+    pub(crate) fn clock_at(&self, moment: Instant) -> Duration {
+        self.clock.now().saturating_sub(moment.elapsed())
     }
 
     /// Queues a request. Whoever drops what this returns, or the wait for it, takes the request back.
@@ -204,8 +217,6 @@ impl<B: Backend> Thread<B> {
     }
 
     fn publish(&self) {
-        let (waiting, running) = self.engine.counts();
-        self.gauges.waiting.store(waiting, Ordering::Relaxed);
-        self.gauges.running.store(running, Ordering::Relaxed);
+        *self.gauges.load.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.load();
     }
 }

@@ -57,6 +57,7 @@ async fn run<B: Backend + Send + 'static>(
     let limits = options.limits.clone();
     let app = Arc::new(App::new(served.model, runner, gate, options, draining.clone()));
     let guarded = middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
+    let gate = Arc::clone(&app.gate);
     prepare(&app);
     let mut router = routes::router().layer(guarded).with_state(app);
     if let Some(cors) = cors {
@@ -70,6 +71,8 @@ async fn run<B: Backend + Send + 'static>(
     });
     on_listening(addr);
     listen::serve(listener, router, &limits, draining).await;
+    // Whatever goes wrong here is logged there.
+    let _ = tokio::task::spawn_blocking(move || gate.settle()).await;
     Ok(())
 }
 

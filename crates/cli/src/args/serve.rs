@@ -58,7 +58,7 @@ pub struct ServeArguments {
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub speculate: Switch,
     /// Form of the log on standard error; prompts are never in it
-    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    #[arg(long, alias = "log-format", value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
 }
 

@@ -92,10 +92,11 @@ pub struct KeyUsage {
     pub completion_tokens: u64,
 }
 
-/// What one request used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What requests used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Note {
     pub(crate) key: i64,
+    pub(crate) requests: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
 }

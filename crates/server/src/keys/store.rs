@@ -156,15 +156,17 @@ impl KeyStore {
         Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
     }
 
-    /// Adds to what keys used today: all of it or nothing.
-    pub(crate) fn record(&mut self, notes: &[Note]) -> Result<(), KeysError> {
+    /// Adds to what keys used today: all of it or nothing. Notes of keys that are not there are dropped.
+    pub(crate) fn record<'a>(&mut self, notes: impl IntoIterator<Item = &'a Note>) -> Result<(), KeysError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for note in notes {
             let mut insert = transaction.prepare_cached(
-                "INSERT INTO usage VALUES (?1, date('now'), 1, ?2, ?3) ON CONFLICT (key, day) DO UPDATE SET
-                 requests = requests + 1, prompt_tokens = prompt_tokens + ?2, completion_tokens = completion_tokens + ?3",
+                "INSERT INTO usage SELECT id, date('now'), ?2, ?3, ?4 FROM keys WHERE id = ?1
+                 ON CONFLICT (key, day) DO UPDATE SET requests = requests + ?2,
+                 prompt_tokens = prompt_tokens + ?3, completion_tokens = completion_tokens + ?4",
             )?;
-            insert.execute(params![note.key, signed(note.prompt_tokens), signed(note.completion_tokens)])?;
+            let counts = [note.requests, note.prompt_tokens, note.completion_tokens].map(signed);
+            insert.execute(params![note.key, counts[0], counts[1], counts[2]])?;
         }
         Ok(transaction.commit()?)
     }

@@ -1,12 +1,15 @@
 //! What the server tells of itself.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::Shared;
 use crate::error::ApiError;
+use crate::metrics::Form;
 use crate::types::model::{Status, Version};
 
 /// Whether the process works.
@@ -31,9 +34,10 @@ pub(crate) async fn version(State(app): State<Shared>) -> Json<Version> {
 }
 
 /// Counts and times for a scraper.
-pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, ApiError> {
-    let text = app.metrics.text(&app.runner.gauges, app.runner.is_well());
+pub(crate) async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let (form, gauges) = (Form::asked(&headers), &app.runner.gauges);
+    let steps = gauges.steps.load(Ordering::Relaxed) as u64;
+    let text = app.metrics.text(form, &gauges.load(), steps, app.runner.is_well());
     let text = text.map_err(|_| ApiError::internal("the metrics cannot be written"))?;
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()))], text).into_response())
 }
