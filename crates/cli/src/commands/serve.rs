@@ -10,7 +10,7 @@ use crate::session::{self, Session};
 use crate::timetable::Timetable;
 use anyhow::{Result, bail};
 use lockstep_engine::EngineOptions;
-use lockstep_server::{Access, Limits, LpuClock, LpuTime, Served, ServedModel, ServerOptions};
+use lockstep_server::{Access, KeyStore, Limits, LpuClock, LpuTime, Served, ServedModel, ServerOptions};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,6 +18,10 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Serves until the process is asked to end.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     log(arguments.log);
+    if let Some(file) = &arguments.keys {
+        // A wrong name is told before the model is loaded.
+        KeyStore::open(file)?;
+    }
     let options = EngineOptions {
         running_max: usize::from(arguments.parallel),
         waiting_max: arguments.queue as usize,
