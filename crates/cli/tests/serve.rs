@@ -4,7 +4,7 @@
 mod common;
 mod serving;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use serving::{Served, events};
@@ -140,6 +140,16 @@ fn hostile_requests_are_refused_and_harm_nobody() {
     for (index, (bytes, status)) in cases.iter().enumerate() {
         assert_eq!(served.raw(bytes).status, *status, "case {index}");
     }
+    assert_eq!(served.get("/ready").status, 200);
+}
+
+#[test]
+fn heads_that_do_not_end_are_cut_off() {
+    let served = Served::start(&[]);
+    let start = Instant::now();
+    let answer = served.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx: ");
+    assert!(answer.status == 0 || answer.status == 408, "{}", answer.status);
+    assert!(start.elapsed() > Duration::from_secs(5), "cut off before it could be sent");
     assert_eq!(served.get("/ready").status, 200);
 }
 

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
-    pub(crate) body: ErrorBody,
+    /// Boxed: results are moved often, errors seldom.
+    pub(crate) body: Box<ErrorBody>,
     pub(crate) retry_after: Option<u64>,
 }
 
@@ -42,7 +43,7 @@ impl ApiError {
     pub(crate) fn new(status: u16, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = ErrorBody { message: message.into(), kind, param: None, code: Some(code), failed_generation: None };
-        Self { status, body, retry_after: None }
+        Self { status, body: Box::new(body), retry_after: None }
     }
 
     /// The request cannot be answered as it is.
@@ -91,13 +92,13 @@ impl ApiError {
 
     /// The error as a stream tells it.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(&ErrorResponse { error: self.body.clone() }).unwrap_or_default()
+        serde_json::to_string(&ErrorResponse { error: (*self.body).clone() }).unwrap_or_default()
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(ErrorResponse { error: self.body })).into_response();
+        let mut response = (self.status, Json(ErrorResponse { error: *self.body })).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

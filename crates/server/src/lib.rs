@@ -14,6 +14,7 @@ mod echo;
 mod error;
 mod generation;
 mod guard;
+mod impatient;
 mod keys;
 mod listen;
 mod logprobs;

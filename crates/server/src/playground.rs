@@ -68,6 +68,7 @@ fn contents<'a>(page: &'a str, element: &'a str) -> impl Iterator<Item = &'a str
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -23,13 +23,13 @@ impl Pool {
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let lost = |_| ApiError::internal("the work on this request was lost: try again");
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| lost(()))?;
+        let lost = || ApiError::internal("the work on this request was lost: try again");
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| lost())?;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
             drop(place);
             result
         });
-        done.await.map_err(|_| lost(()))?
+        done.await.map_err(|_| lost())?
     }
 }

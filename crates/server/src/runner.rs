@@ -160,7 +160,9 @@ impl<B: Backend> Thread<B> {
             match self.engine.step() {
                 Ok(events) => {
                     self.gauges.failures.store(0, Ordering::Relaxed);
-                    events.into_iter().for_each(|event| self.route(event));
+                    for event in events {
+                        self.route(event);
+                    }
                 }
                 Err(error) => self.fail(&error.to_string()),
             }

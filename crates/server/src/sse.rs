@@ -75,13 +75,14 @@ pub(crate) fn respond(generations: Vec<Generation>, frames: impl Frames) -> Resp
                 frames.begin(&mut written);
                 Phase::Answer(0)
             }
-            Phase::Answer(index) => match generations.get_mut(index) {
-                Some(generation) => steps(index, generation, &mut frames, &mut written).await,
-                None => {
+            Phase::Answer(index) => {
+                if let Some(generation) = generations.get_mut(index) {
+                    steps(index, generation, &mut frames, &mut written).await
+                } else {
                     frames.finish(&mut written);
                     Phase::Over
                 }
-            },
+            }
             Phase::Over => return None,
         };
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(written.0)), (generations, frames, phase)))
@@ -99,18 +100,17 @@ pub(crate) fn respond(generations: Vec<Generation>, frames: impl Frames) -> Resp
 async fn steps(index: usize, generation: &mut Generation, frames: &mut impl Frames, written: &mut Written) -> Phase {
     let mut next = Some(generation.next().await);
     while let Some(step) = next {
-        match step {
-            Ok(step) => {
-                let is_over = matches!(step, Step::End(_));
-                frames.step(index, generation, step, written);
-                if is_over {
-                    return Phase::Answer(index + 1);
-                }
-            }
+        let step = match step {
+            Ok(step) => step,
             Err(error) => {
                 frames.fail(&error, written);
                 return Phase::Over;
             }
+        };
+        let is_over = matches!(step, Step::End(_));
+        frames.step(index, generation, step, written);
+        if is_over {
+            return Phase::Answer(index + 1);
         }
         next = generation.next_now();
     }

@@ -15,7 +15,7 @@ use crate::generation::{Answer, End, Generation, Step, Token};
 use crate::logprobs;
 use crate::plan::{self, Wishes};
 use crate::sse::{self, Frames, Written};
-use crate::types::answer::{FinishReason, Usage, XGroq};
+use crate::types::answer::{FinishReason, Usage, UsageOrNull, XGroq};
 use crate::types::chat::ChatFields;
 use crate::types::chat_answer::{
     AnswerMessage, ChatChoice, ChatChunk, ChatCompletion, ChatLogprobs, ChunkChoice, Delta,
@@ -158,7 +158,7 @@ impl ChatFrames {
             service_tier: self.head.tier,
             choices,
             // Who asks for a chunk with the usage is told in the others that it is not there yet.
-            usage: self.checked.include_usage.then_some(None),
+            usage: self.checked.include_usage.then_some(UsageOrNull::Null),
             x_groq: None,
             x_lockstep: None,
         }
@@ -180,12 +180,13 @@ impl ChatFrames {
         let choice = ChunkChoice { delta: delta.unwrap_or_default(), logprobs, ..ChunkChoice::default() };
         let mut chunk = self.chunk(vec![choice]);
         if self.checked.continuous_usage {
-            chunk.usage = Some(Some(Usage::so_far(generation.prompt_tokens, generation.completion_tokens())));
+            chunk.usage =
+                Some(UsageOrNull::Usage(Usage::so_far(generation.prompt_tokens, generation.completion_tokens())));
         }
         frames.data(&chunk);
     }
 
-    fn end(&mut self, end: End, frames: &mut Written) {
+    fn end(&mut self, end: &End, frames: &mut Written) {
         let mut rest = if end.text.is_empty() { Vec::new() } else { self.pieces.push(end.text.clone()) };
         rest.extend(self.pieces.finish());
         if let Some(delta) = calls::delta(rest) {
@@ -196,14 +197,14 @@ impl ChatFrames {
         let mut chunk = self.chunk(vec![ChunkChoice { finish_reason, ..ChunkChoice::default() }]);
         if !self.checked.include_usage {
             // Clients add up what chunks report: it is told once.
-            chunk.usage = Some(Some(usage.clone()));
+            chunk.usage = Some(UsageOrNull::Usage(usage.clone()));
         }
         chunk.x_groq = Some(XGroq { usage: Some(usage.clone()), ..self.x_groq() });
         chunk.x_lockstep = Some(end.x_lockstep(&self.app));
         frames.data(&chunk);
         if self.checked.include_usage {
             let mut chunk = self.chunk(Vec::new());
-            chunk.usage = Some(Some(usage));
+            chunk.usage = Some(UsageOrNull::Usage(usage));
             frames.data(&chunk);
         }
     }
@@ -220,7 +221,7 @@ impl Frames for ChatFrames {
     fn step(&mut self, _: usize, generation: &Generation, step: Step, frames: &mut Written) {
         match step {
             Step::Token(token) => self.token(generation, token, frames),
-            Step::End(end) => self.end(end, frames),
+            Step::End(end) => self.end(&end, frames),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::app::Shared;
 use crate::generation::{self, End, Generation, Step, Token};
 use crate::routes::completions::{Echo, Head, Wants};
 use crate::sse::{Frames, Written};
-use crate::types::answer::{Usage, XGroq, XLockstep};
+use crate::types::answer::{Usage, UsageOrNull, XGroq, XLockstep};
 use crate::types::completion::{Completion, CompletionChoice, CompletionLogprobs};
 use crate::types::sampling::Checked;
 
@@ -31,7 +31,7 @@ impl CompletionFrames {
     /// A piece of an answer.
     fn piece(&self, index: usize, text: String, logprobs: Option<CompletionLogprobs>) -> Completion {
         let mut chunk = self.head.with(vec![CompletionChoice { index, text, logprobs, finish_reason: None }]);
-        chunk.usage = self.checked.include_usage.then_some(None);
+        chunk.usage = self.checked.include_usage.then_some(UsageOrNull::Null);
         chunk
     }
 
@@ -59,7 +59,8 @@ impl CompletionFrames {
         });
         let mut chunk = self.piece(index, token.text, logprobs);
         if self.checked.continuous_usage {
-            chunk.usage = Some(Some(Usage::so_far(generation.prompt_tokens, generation.completion_tokens())));
+            chunk.usage =
+                Some(UsageOrNull::Usage(Usage::so_far(generation.prompt_tokens, generation.completion_tokens())));
         }
         frames.data(&chunk);
     }
@@ -76,7 +77,7 @@ impl CompletionFrames {
         if index + 1 == self.echoes.len() {
             let usage = Some(self.usage.clone());
             if !self.checked.include_usage {
-                chunk.usage = Some(usage.clone());
+                chunk.usage = Some(UsageOrNull::Usage(self.usage.clone()));
             }
             let (id, seed) = (self.head.request_id.clone(), Some(self.head.seed));
             chunk.x_groq = Some(XGroq { id, seed, usage, ..XGroq::default() });
@@ -101,7 +102,7 @@ impl Frames for CompletionFrames {
     fn finish(&mut self, frames: &mut Written) {
         if self.checked.include_usage {
             let mut chunk = self.head.with(Vec::new());
-            chunk.usage = Some(Some(self.usage.clone()));
+            chunk.usage = Some(UsageOrNull::Usage(self.usage.clone()));
             frames.data(&chunk);
         }
         frames.done();

@@ -18,7 +18,7 @@ use crate::generation::{Answer, Generation};
 use crate::plan::Text;
 use crate::routes::completion_frames::CompletionFrames;
 use crate::sse;
-use crate::types::answer::{Usage, XGroq, XLockstep};
+use crate::types::answer::{Usage, UsageOrNull, XGroq, XLockstep};
 use crate::types::completion::{Completion, CompletionChoice, CompletionFields, CompletionLogprobs, Prompt};
 use crate::types::sampling::{Checked, SamplingFields, at_most};
 use crate::{generation, logprobs};
@@ -238,16 +238,16 @@ fn completion(app: &App, head: Head, wants: Wants, answers: Vec<(Echo, Answer)>)
     for (index, (echo, answer)) in answers.into_iter().enumerate() {
         ids.extend(&answer.end.ids);
         usage.add(&Usage::from(&answer.end.usage), wants.nothing);
-        choices.push(choice(app, wants, index, &echo, answer));
+        choices.push(choice(app, wants, index, &echo, &answer));
     }
     let mut completion = head.with(choices);
-    completion.usage = Some(Some(usage));
+    completion.usage = Some(UsageOrNull::Usage(usage));
     completion.x_groq = Some(XGroq { id: head.request_id, seed: Some(head.seed), ..XGroq::default() });
     completion.x_lockstep = Some(XLockstep { output_digest: generation::digest(ids), lpu: lone.flatten().flatten() });
     completion
 }
 
-fn choice(app: &App, wants: Wants, index: usize, echo: &Echo, answer: Answer) -> CompletionChoice {
+fn choice(app: &App, wants: Wants, index: usize, echo: &Echo, answer: &Answer) -> CompletionChoice {
     let (mut text, mut list) = if wants.echo { echo.tell(app) } else { (String::new(), None) };
     if wants.logprobs && !wants.nothing {
         let list = list.get_or_insert_default();

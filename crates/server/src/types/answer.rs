@@ -24,6 +24,14 @@ pub(crate) struct Usage {
     pub(crate) completion_tokens_details: CompletionTokensDetails,
 }
 
+/// The usage, or that it is not there yet.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum UsageOrNull {
+    Null,
+    Usage(Usage),
+}
+
 /// Of the prompt's tokens.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct PromptTokensDetails {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{FinishReason, Usage, XGroq, XLockstep};
+use super::answer::{FinishReason, Usage, UsageOrNull, XGroq, XLockstep};
 use super::chat::ToolCall;
 
 /// An answer.
@@ -81,8 +81,7 @@ pub(crate) struct ChatChunk<'a> {
     pub(crate) service_tier: &'static str,
     pub(crate) choices: Vec<ChunkChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Usage>)]
-    pub(crate) usage: Option<Option<Usage>>,
+    pub(crate) usage: Option<UsageOrNull>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) x_groq: Option<XGroq>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::answer::{FinishReason, Usage, XGroq, XLockstep};
+use super::answer::{FinishReason, UsageOrNull, XGroq, XLockstep};
 
 /// Fields of a completion besides [`super::sampling::SamplingFields`]. Null is the same as absent.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -49,8 +49,7 @@ pub(crate) struct Completion {
     pub(crate) model: String,
     pub(crate) choices: Vec<CompletionChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Usage>)]
-    pub(crate) usage: Option<Option<Usage>>,
+    pub(crate) usage: Option<UsageOrNull>,
     pub(crate) service_tier: &'static str,
     /// Names weights, tokenizer, template, arithmetic and sampler.
     pub(crate) system_fingerprint: String,
