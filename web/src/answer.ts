@@ -5,7 +5,7 @@ import { compare } from "./compare";
 import { copy, el, nextFrame, say } from "./dom";
 import { Markdown } from "./markdown";
 import type { Run } from "./run";
-import { count, gaps, perSecond, time, wholeMs } from "./stats";
+import { count, gaps, perSecond, time, tokens, wholeMs } from "./stats";
 
 export interface Actions {
   details(run: Run): void;
@@ -96,7 +96,7 @@ export class AnswerView {
 
   private get aside(): string {
     const { run } = this;
-    const parts = run.tokens > 0 ? [`${count(run.tokens)} tokens`] : [];
+    const parts = run.tokens > 0 ? [tokens(run.tokens)] : [];
     if (this.inLane && run.seed !== null) parts.push(`seed ${run.seed}`);
     if (!this.inLane && run.lpu?.total_time !== undefined) parts.push(`LPU ${time(run.lpu.total_time)}`);
     return parts.join(" \u00b7 ");
@@ -114,7 +114,7 @@ export class AnswerView {
     this.verdict.hidden = false;
     this.verdict.dataset["state"] = second.active ? "running" : "different";
     if (second.active) {
-      const line = `Replaying with seed ${second.seed ?? "?"}: ${count(second.arrivals.length)} of ${count(run.tokens)} tokens`;
+      const line = `Replaying with seed ${second.seed ?? "?"}: ${count(second.arrivals.length)} of ${tokens(run.tokens)}`;
       this.verdict.replaceChildren(el("p", {}, line));
     } else if (second.state !== "done") {
       this.verdict.dataset["state"] = "running";
@@ -127,7 +127,7 @@ export class AnswerView {
     const found = compare(run, second);
     if (found.same) this.verdict.dataset["state"] = "same";
     const digests = found.digests === null ? "the server gave no digests" : `digests ${found.digests}`;
-    const same = el("p", {}, el("strong", {}, "The same bits."), ` Text identical over ${count(second.tokens)} tokens, ${digests}.`);
+    const same = el("p", {}, el("strong", {}, "The same bits."), ` Text identical over ${tokens(second.tokens)}, ${digests}.`);
     const parts: Node[] = [found.same ? same : el("p", {}, el("strong", {}, "Different."), ` ${capital(digests)}.`)];
     if (found.parting) {
       const { at, before, first, second: other } = found.parting;

@@ -3,7 +3,7 @@
 import { Sparkline } from "./chart";
 import { $, el, nextFrame, say } from "./dom";
 import type { Run } from "./run";
-import { count, exactTime, gaps, percentile, perSecond, time, wholeMs } from "./stats";
+import { count, exactTime, gaps, percentile, perSecond, time, tokens, wholeMs } from "./stats";
 
 type Row = readonly [label: string, read: (run: Run) => string | null, code?: "code"];
 
@@ -12,9 +12,9 @@ const NONE = "\u2013";
 const ms = (value: number) => (Number.isFinite(value) ? `${wholeMs(value)} ms` : NONE);
 
 const SERVER: Row[] = [
-  ["Prompt", (run) => run.usage && `${time(run.usage.prompt_time)} for ${count(run.usage.prompt_tokens)} tokens`],
+  ["Prompt", (run) => run.usage && `${time(run.usage.prompt_time)} for ${tokens(run.usage.prompt_tokens)}`],
   ["From the cache", cached],
-  ["Completion", (run) => run.usage && `${time(run.usage.completion_time)} for ${count(run.usage.completion_tokens)} tokens`],
+  ["Completion", (run) => run.usage && `${time(run.usage.completion_time)} for ${tokens(run.usage.completion_tokens)}`],
   ["Rate", (run) => run.usage && `${perSecond(served(run))} tok/s`],
   ["In the queue", (run) => run.usage && time(run.usage.queue_time)],
 ];
@@ -98,8 +98,8 @@ export class Details {
 }
 
 function cached(run: Run): string | null {
-  const tokens = run.usage?.prompt_tokens_details?.cached_tokens;
-  return tokens === undefined ? null : `${count(tokens)} tokens`;
+  const found = run.usage?.prompt_tokens_details?.cached_tokens;
+  return found === undefined ? null : tokens(found);
 }
 
 /** Tokens a second by the server's clock. */

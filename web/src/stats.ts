@@ -62,6 +62,10 @@ export function exactTime(seconds: number | undefined): string {
   return `${(seconds * Number(scale)).toFixed(Number(digits))} ${unit}`;
 }
 
+export function tokens(value: number): string {
+  return `${count(value)} ${value === 1 ? "token" : "tokens"}`;
+}
+
 export function count(value: number | undefined): string {
   return value === undefined ? NONE : value.toLocaleString("en-US");
 }

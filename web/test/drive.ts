@@ -125,7 +125,7 @@ async function stopping(browser: Browser, place: Place): Promise<void> {
 async function streams(browser: Browser, place: Place): Promise<void> {
   const it = await Playground.open(browser, place);
   const { page } = it;
-  await it.set({ max_tokens: "96", temperature: "1", stop: "" });
+  await it.set({ max_tokens: "48", temperature: "1" });
   await page.selectOption("#streams", "8");
   await it.ask(STORY);
   const most = await page.evaluate(async () => {
@@ -203,12 +203,13 @@ async function settings(browser: Browser, place: Place): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const [url, key, pictures, executablePath] = process.argv.slice(2);
-  if (!url || !key || !pictures || !executablePath) throw new Error("usage: drive URL KEY PICTURES BROWSER");
+  const [url, key, pictures, executablePath, ...only] = process.argv.slice(2);
+  if (!url || !key || !pictures || !executablePath) throw new Error("usage: drive URL KEY PICTURES BROWSER [PART...]");
   // The page is our own: it needs no sandbox, which containers often cannot give.
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
     for (const part of [conversation, stopping, streams, settings, looks]) {
+      if (only.length > 0 && !only.includes(part.name)) continue;
       const begun = performance.now();
       await part(browser, { url, key, pictures });
       console.log(`${part.name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
