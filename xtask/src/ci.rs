@@ -48,6 +48,10 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
     // A browser comes from the system, not from a registry: without one `cargo xtask viewer` says how to get it.
     if crate::viewer::installed().is_some() {
         steps.push(with(&["xtask", "viewer"]));
+        // The model is the one that the answer was made with.
+        if crate::web::installed() && !options.without_answer {
+            steps.push(with(&["xtask", "playground"]));
+        }
     }
     // Last, and as the README has it.
     steps.push(with(&["test", "--release"]));

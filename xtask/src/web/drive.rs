@@ -61,7 +61,7 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(lockstep);
         command.arg("serve").arg("-m").arg(model).args(["--addr", &address.to_string()]);
-        command.args(["--parallel", "8", "--threads", "2", "--api-key", KEY]);
+        command.args(["--parallel", "8", "--threads", "2", "--log", "off", "--api-key", KEY]);
         let child = command.stdin(Stdio::null()).spawn().context("lockstep serve cannot be started")?;
         let mut server = Self { child, address };
         let begun = Instant::now();
@@ -81,7 +81,8 @@ impl Server {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(self.address)?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            write!(stream, "GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
+            let fields = format!("Host: {}\r\nAuthorization: Bearer {KEY}\r\nConnection: close", self.address);
+            write!(stream, "GET /ready HTTP/1.1\r\n{fields}\r\n\r\n")?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
             Ok(answer)
