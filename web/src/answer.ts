@@ -47,7 +47,7 @@ export class AnswerView {
     this.inLane = title !== null;
     const readout = el("button", { type: "button", class: "readout", title: "Details", click: () => does.details(run) });
     const figures = el("span", {}, this.rate, " tok/s · TTFT ", this.ttft, " ms");
-    readout.append(this.tape.node, figures, this.tokens);
+    readout.append(figures, this.tokens, this.tape.node);
     this.body = new Markdown(el("div", title === null ? { class: "text" } : { class: "text", tabindex: 0, role: "group", "aria-label": `Stream ${title}` }));
     const copyButton = el("button", { type: "button", class: "quiet" }, "Copy");
     copyButton.addEventListener("click", () => void copy(run.text, copyButton));

@@ -23,7 +23,7 @@ export class Tape {
 
   constructor() {
     this.path = svg("path", { fill: "none", stroke: "currentColor", "stroke-width": 1.5 });
-    const view = { class: "tape", viewBox: `0 0 ${this.bars * 3} 16`, preserveAspectRatio: "xMaxYMax slice", "aria-hidden": "true", focusable: "false" };
+    const view = { class: "tape", viewBox: `0 0 ${this.bars * 3} 16`, "aria-hidden": "true", focusable: "false" };
     this.node = svg("svg", view, this.path);
   }
 
@@ -32,7 +32,7 @@ export class Tape {
     const top = Math.max(percentile(shown, 0.9) * 1.6, 1e-3);
     const bars = shown.map((gap, i) => {
       const height = Math.min(15, 2 + (gap / top) * 13);
-      return `M${(this.bars - shown.length + i) * 3 + 1} 16v${-height.toFixed(1)}`;
+      return `M${i * 3 + 1} 16v${-height.toFixed(1)}`;
     });
     this.path.setAttribute("d", bars.join(""));
   }
