@@ -177,3 +177,7 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
