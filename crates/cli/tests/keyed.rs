@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use ureq::http::HeaderMap;
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A server; it ends with the test.
 struct Served {
@@ -205,6 +205,8 @@ fn usage_outlives_a_kill_and_nothing_that_was_said_is_logged() {
     let want = [2, prompt, completion];
     eventually("usage is written down", || used(&folder, "ada") == want);
 
+    let models = served.get("/v1/models", Some(&key)).json();
+    let first = models["data"][0]["id"].as_str().unwrap().to_owned();
     for (name, want) in [
         ("lockstep_prompt_tokens_total", prompt as f64),
         ("lockstep_generation_tokens_total", completion as f64),
@@ -218,8 +220,7 @@ fn usage_outlives_a_kill_and_nothing_that_was_said_is_logged() {
         ("vllm:prompt_tokens_total{model_name=\"smollm2\"}", prompt as f64),
         ("vllm:time_to_first_token_seconds_count{model_name=\"smollm2\"}", 2.0),
     ] {
-        let name =
-            name.replace("smollm2", &served.get("/v1/models", Some(&key)).json()["data"][0]["id"].as_str().unwrap());
+        let name = name.replace("smollm2", &first);
         assert_eq!(served.metric(&key, &name), want, "{name}");
     }
 
