@@ -16,6 +16,7 @@ mod files;
 mod folders;
 mod interrupt;
 mod load;
+mod log;
 mod map;
 mod output;
 mod program;
@@ -26,6 +27,8 @@ mod statistics;
 mod store;
 mod system;
 mod timetable;
+#[cfg(feature = "otel")]
+mod traces;
 
 use clap::Parser;
 use std::process::ExitCode;

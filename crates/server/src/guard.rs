@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::access::Caller;
 use crate::app::{App, Meta, Shared, fresh_id};
 use crate::error::ApiError;
-use crate::record::Record;
+use crate::record::{self, Record};
 
 /// Routes that need no key: whether the process lives, and the playground's own file.
 const OPEN_PATHS: [&str; 2] = ["/health", "/"];
@@ -20,6 +20,7 @@ pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next:
     let id = fresh_id("req_");
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+    let trace = record::trace(request.headers());
     let (caller, mut response) = match admit(&app, &request) {
         Ok(caller) => {
             let is_groq = request.uri().path().starts_with("/openai/");
@@ -36,7 +37,7 @@ pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next:
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     caller.tell(headers);
-    Record::new(id, method, route, status, caller).follow(response)
+    Record::new(id, method, route, status, caller).within(trace).follow(response)
 }
 
 fn admit(app: &App, request: &Request) -> Result<Arc<Caller>, ApiError> {

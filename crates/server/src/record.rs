@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
@@ -20,12 +20,19 @@ pub(crate) struct Record {
     pub(crate) route: String,
     pub(crate) status: u16,
     pub(crate) caller: Arc<Caller>,
+    /// As the client sent it, so that its traces go on here.
+    trace: Option<String>,
     is_whole: bool,
 }
 
 impl Record {
     pub(crate) fn new(request: String, method: Method, route: String, status: u16, caller: Arc<Caller>) -> Self {
-        Self { request, method, route, status, caller, is_whole: false }
+        Self { request, method, route, status, caller, trace: None, is_whole: false }
+    }
+
+    pub(crate) fn within(mut self, trace: Option<String>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// The same response, which writes the line at its end.
@@ -45,6 +52,7 @@ impl Drop for Record {
             method = %self.method,
             route = self.route,
             status = self.status,
+            trace = self.trace.as_deref(),
             key = self.caller.name(),
             prompt_tokens,
             completion_tokens,
@@ -54,6 +62,17 @@ impl Drop for Record {
             "answered"
         );
     }
+}
+
+/// The header `traceparent`, where it is one: version, trace, span and flags in hexadecimal.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &&str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_one = lengths == [2, 32, 16, 2] && parts.iter().all(is_hex) && parts[0] != "ff";
+    let names_something = is_one && [parts[1], parts[2]].iter().all(|id| id.bytes().any(|byte| byte != b'0'));
+    names_something.then(|| text.to_owned())
 }
 
 struct Followed {
@@ -82,5 +101,37 @@ impl HttpBody for Followed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn only_a_well_formed_trace_is_taken_over() {
+        let taken = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                axum::http::HeaderName::from_static("traceparent"),
+                HeaderValue::from_static(text),
+            )]);
+            trace(&headers).is_some()
+        };
+        assert!(taken("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        for bad in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b77-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert!(!taken(bad), "{bad}");
+        }
+        assert!(trace(&HeaderMap::new()).is_none());
     }
 }

@@ -1,10 +1,11 @@
 //! `lockstep serve`: a model behind the OpenAI-compatible API.
 
-use crate::args::{LogForm, MetricsNames, ServeArguments, Switch};
+use crate::args::{MetricsNames, ServeArguments, Switch};
 use crate::commands::prompt::DATE;
 use crate::compiled::{CONTEXT, Recipe};
 use crate::files::ModelFiles;
 use crate::load::Outline;
+use crate::log;
 use crate::output;
 use crate::session::{self, Session};
 use crate::timetable::Timetable;
@@ -17,7 +18,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Serves until the process is asked to end.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
-    log(arguments.log);
+    let _log = log::start(arguments.log);
     if let Some(file) = &arguments.keys {
         // A wrong name is told before the model is loaded.
         KeyStore::open(file)?;
@@ -125,15 +126,4 @@ fn half_of_the_free_memory() -> u64 {
     let line = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kibibytes.map_or(u64::MAX, |kibibytes| kibibytes * 1024 / 2)
-}
-
-/// Where the server's log goes: standard error.
-fn log(form: LogForm) {
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
-    // There is no other one that could have been set.
-    match form {
-        LogForm::Text => lines.with_ansi(false).init(),
-        LogForm::Json => lines.json().init(),
-        LogForm::Off => {}
-    }
 }
