@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -13,6 +15,7 @@ use utoipa::openapi::{
     ResponseBuilder, Schema,
 };
 
+use crate::app::Shared;
 use crate::error::ErrorResponse;
 use crate::routes::embeddings::EmbeddingFields;
 use crate::types::chat::ChatFields;
@@ -23,6 +26,9 @@ use crate::types::response::{ResponseFields, ResponseObject};
 use crate::types::sampling::SamplingFields;
 use crate::types::tokenize::{DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse, TokenizerInfo};
 
+/// Types of requests that name a model.
+const REQUESTS: [&str; 6] =
+    ["ChatFields", "CompletionFields", "ResponseFields", "EmbeddingFields", "TokenizeRequest", "DetokenizeRequest"];
 const KEY: &str = "key";
 const JSON: &str = "application/json";
 
@@ -48,9 +54,24 @@ const OF_ANSWERS: [(&str, &str); 4] = [
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
 
-/// The description.
-pub(crate) async fn openapi() -> Json<&'static OpenApi> {
-    Json(&DOCUMENT)
+/// The description, with the names that this server's model answers to.
+pub(crate) async fn openapi(State(app): State<Shared>) -> Json<Value> {
+    Json(with_names(serde_json::to_value(&*DOCUMENT).unwrap_or_default(), &app.model.names))
+}
+
+/// Requests name one of the served models.
+fn with_names(mut document: Value, names: &[String]) -> Value {
+    let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
+    let requests = schemas.into_iter().flatten().filter(|(name, _)| REQUESTS.contains(&name.as_str()));
+    for (_, schema) in requests {
+        if let Some(model) = schema.pointer_mut("/properties/model").and_then(Value::as_object_mut) {
+            // Where it may be absent, null is as good.
+            let may_be_null = model.get("type").is_some_and(Value::is_array);
+            let null = may_be_null.then_some(Value::Null);
+            model.insert("enum".to_owned(), names.iter().cloned().map(Value::from).chain(null).collect());
+        }
+    }
+    document
 }
 
 /// What a route takes and gives.
@@ -193,7 +214,7 @@ fn document() -> OpenApi {
         needs_key,
         ..get(summary, ObjectBuilder::new().build().into())
     };
-    builder.route("/metrics", text("Counts and times for a scraper.", "application/openmetrics-text", true));
+    builder.route("/metrics", text("Counts and times for a scraper.", "text/plain", true));
     builder.route("/", text("The playground.", "text/html", false));
     builder.route("/openapi.json", text("This description.", JSON, true));
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
@@ -223,6 +244,10 @@ mod tests {
             references += 1;
         }
         assert!(references > 100);
+        let json = with_names(json.clone(), &["a/b".to_owned()]);
+        for name in REQUESTS {
+            assert_eq!(json["components"]["schemas"][name]["properties"]["model"]["enum"][0], "a/b", "{name}");
+        }
         for path in ["/v1/chat/completions", "/openai/v1/responses", "/v1/models/{id}", "/health", "/tokenize"] {
             assert!(json["paths"][path].is_object(), "{path}");
         }
