@@ -28,13 +28,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The one feature: it is off by default.
+const TRACES: &str = "lockstep-cli/otel";
+
 /// All in the release profile, so that procedural macros, build scripts and checked dependencies are compiled once.
 fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
     let mut document = cargo();
     document.args(["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
     document.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
     let mut lint = cargo();
-    lint.args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    lint.args(["clippy", "--release", "--workspace", "--all-targets", "--features", TRACES, "--", "-D", "warnings"]);
     let mut steps = vec![with(&["fmt", "--all", "--check"])];
     steps.extend(python(root)?);
     steps.extend([lint, document]);
@@ -53,6 +56,7 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
             steps.push(with(&["xtask", "playground"]));
         }
     }
+    steps.push(with(&["test", "--release", "-p", "lockstep-cli", "--features", TRACES, "--bin", "lockstep", "traces"]));
     // Last, and as the README has it.
     steps.push(with(&["test", "--release"]));
     Ok(steps)

@@ -80,7 +80,7 @@ fn export(url: &str, inbox: &Receiver<Option<Value>>) {
                 None => is_over = true,
             }
         }
-        let posted = agent.post(url).content_type("application/json").send(message(spans).to_string());
+        let posted = agent.post(url).content_type("application/json").send(message(&spans).to_string());
         if let Err(error) = &posted
             && !is_failing
         {
@@ -93,7 +93,7 @@ fn export(url: &str, inbox: &Receiver<Option<Value>>) {
     }
 }
 
-fn message(spans: Vec<Value>) -> Value {
+fn message(spans: &[Value]) -> Value {
     let resource = json!({"attributes": [
         attribute("service.name", "lockstep".into()),
         attribute("service.version", env!("CARGO_PKG_VERSION").into()),
