@@ -3,7 +3,7 @@
 //! In: a [`Served`] model and [`ServerOptions`]. Out: HTTP answers that existing clients understand. It does not know
 //! which backend computes, how programs are compiled, environment variables, or where files lie.
 //!
-//! Start reading at [`serve`]; `routes` says which address does what, `runner` is the way to the engine's own thread,
+//! Start reading at [`serve()`]; `routes` says which address does what, `runner` is the way to the engine's own thread,
 //! `generation` one answer while it is made, `sse` how it is sent piece by piece, `types` what goes over the wire.
 
 mod access;

@@ -20,6 +20,18 @@ use crate::{guard, listen, routes};
 /// Threads that read requests and send answers; the work is done elsewhere.
 const RUNTIME_THREADS: usize = 2;
 
+/// Headers of answers that pages of other origins may read.
+const EXPOSED: [&str; 8] = [
+    "x-request-id",
+    "retry-after",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-reset-tokens",
+];
+
 /// Serves until the process is asked to end (SIGTERM or Ctrl-C) and all answers are sent. `on_listening` is called with
 /// the address once connections are taken.
 pub fn serve<B: Backend + Send + 'static>(
@@ -90,7 +102,7 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, StartError> {
         .allow_origin(origins.clone())
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([HeaderName::from_static("x-request-id")]);
+        .expose_headers(EXPOSED.map(HeaderName::from_static));
     Ok((!origins.is_empty()).then_some(layer))
 }
 

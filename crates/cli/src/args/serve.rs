@@ -39,7 +39,7 @@ pub struct ServeArguments {
     /// Refuse request fields that the API does not have
     #[arg(long)]
     pub strict_params: bool,
-    /// Let web pages of this origin ask (such as https://example.org); as often as wanted
+    /// Let web pages of this origin ask (such as `https://example.org`); as often as wanted
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Vec<String>,
     /// A name by which clients reach this server; as often as wanted
