@@ -12,8 +12,9 @@ use crate::app::{App, Meta, Shared, fresh_id};
 use crate::error::ApiError;
 use crate::record::{self, Record};
 
-/// Routes that need no key: whether the process lives, and the playground's own file.
-const OPEN_PATHS: [&str; 2] = ["/health", "/"];
+/// Routes that need no key: whether the process lives and takes requests (probes have no key), and the playground's own
+/// file.
+const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/"];
 
 /// Names the request, and lets it through where nothing is wrong with it.
 pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {

@@ -1,5 +1,8 @@
 //! `GET /openapi.json`: all routes, described from the types that they read and write.
 
+#[cfg(test)]
+mod table;
+
 use std::sync::LazyLock;
 
 use axum::Json;
@@ -206,7 +209,7 @@ fn document() -> OpenApi {
     let health = get("Whether the process works.", builder.of::<Status>());
     builder.route("/health", Operation { needs_key: false, ..health });
     let ready = get("Whether requests are taken.", builder.of::<Status>());
-    builder.route("/ready", ready);
+    builder.route("/ready", Operation { needs_key: false, ..ready });
     let version = get("Which program and model this is.", builder.of::<Version>());
     builder.route("/version", version);
     let text = |summary, media, needs_key| Operation {
