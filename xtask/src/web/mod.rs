@@ -42,9 +42,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// npm in the search path.
 pub(crate) fn installed() -> bool {
     let names = if cfg!(windows) { ["npm.cmd", "npm.exe"] } else { ["npm", "npm"] };
-    std::env::var_os("PATH").is_some_and(|path| {
+    let has_npm = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| names.iter().any(|name| folder.join(name).is_file()))
-    })
+    });
+    has_npm && node().is_some_and(|version| version >= (20, 19))
+}
+
+/// The version of Node.js: major and minor number.
+fn node() -> Option<(u32, u32)> {
+    let told = Command::new("node").arg("--version").output().ok()?;
+    let text = String::from_utf8(told.stdout).ok()?;
+    let mut numbers = text.trim().trim_start_matches('v').split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn npm(web: &Path) -> Command {

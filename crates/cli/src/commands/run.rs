@@ -34,7 +34,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     match prompt {
         None => chat::chat(&mut session, &prompter, arguments),
-        Some(prompt) => once(&mut session, &prompter, arguments, prompt),
+        Some(prompt) => once(&mut session, &prompter, arguments, &prompt),
     }
 }
 
@@ -46,9 +46,9 @@ fn piped() -> Result<String> {
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
 }
 
-fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, prompt: String) -> Result<ExitCode> {
+fn once(session: &mut Session, prompter: &Prompter, arguments: &RunArguments, prompt: &str) -> Result<ExitCode> {
     let mut messages = system(arguments);
-    messages.push(Message::new("user", &prompt));
+    messages.push(Message::new("user", prompt));
     let tokens = prompter.tokens(session, &messages)?;
     let prompt_tokens = tokens.len();
     interrupt::watch();
