@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::default_model::{lockstep, model};
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A server; it ends with the test.
 pub struct Served {
