@@ -22,7 +22,7 @@ pub struct Outline {
     pub config: ModelConfig,
     /// Its vocabulary.
     pub tokenizer: Tokenizer,
-    /// Names the program version, the arithmetic and the weights: equal fingerprints give equal bits.
+    /// Names the program version, the arithmetic, weights, vocabulary and template: equal fingerprints give equal bits.
     pub fingerprint: String,
 }
 
@@ -59,8 +59,21 @@ fn outline_of(files: &ModelFiles, contents: &Contents<'_>, model: &Model<'_>) ->
     tokenizer.check_vocab_size(model.config.vocab_size)?;
     let hash = cache::content_hash(files)?;
     let arithmetic = lockstep_arith::VERSION;
-    let fingerprint = format!("lockstep-{}-a{arithmetic}-{}", env!("CARGO_PKG_VERSION"), &hash[..12]);
+    let identity = identity(files, &hash)?;
+    let fingerprint = format!("lockstep-{}-a{arithmetic}-{}", env!("CARGO_PKG_VERSION"), &identity[..12]);
     Ok(Outline { files: files.clone(), hash, config: model.config.clone(), tokenizer, fingerprint })
+}
+
+/// The hash of all that decides an answer: of a folder, its vocabulary and template too, which lie beside the weights.
+fn identity(files: &ModelFiles, hash: &str) -> Result<String> {
+    let ModelFiles::Folder(folder) = files else { return Ok(hash.to_owned()) };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(hash.as_bytes());
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
+        let bytes = optional(&folder.join(name))?.unwrap_or_default();
+        hasher.update(blake3::hash(&bytes).as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn packed(hash: &str, model: &Model<'_>) -> Result<PackedWeights> {
