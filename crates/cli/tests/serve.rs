@@ -89,6 +89,8 @@ fn what_is_wrong_is_named() {
         (json!({"stop_token_ids": [99_999_999]}), 400, "stop_token_ids"),
         (json!({"stream_options": {"include_usage": true}}), 400, "stream_options"),
         (json!({"service_tier": "gold"}), 400, "service_tier"),
+        (json!({"reasoning_effort": "heroic"}), 400, "reasoning_effort"),
+        (json!({"reasoning_format": "xml"}), 400, "reasoning_format"),
         (json!({"tool_choice": "required"}), 400, "tool_choice"),
         (json!({"tools": [{"type": "function"}]}), 400, "tools"),
         (json!({"response_format": {"type": "xml"}}), 400, "response_format.type"),

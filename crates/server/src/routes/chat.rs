@@ -36,6 +36,7 @@ pub(crate) async fn chat_completions(
     app.require_model(&fields.model)?;
     let mut asked = engine::Request::new(Vec::new(), max_tokens(&app, &fields)?);
     asked.logprobs = logprobs_of(&fields)?;
+    require_reasoning(&fields)?;
     let checked = sampling.apply(&mut asked)?;
     let ticket = app.gate.enter(&meta.caller)?;
     let wishes = Wishes {
@@ -78,6 +79,25 @@ fn logprobs_of(fields: &ChatFields) -> Result<Option<usize>, ApiError> {
         (false, None) => Ok(None),
         (true, top) => Ok(Some(top.unwrap_or(0) as usize)),
     }
+}
+
+/// Fields for models that reason: what they may be is checked although no model that is served reads them.
+fn require_reasoning(fields: &ChatFields) -> Result<(), ApiError> {
+    let lists: [(&str, &Option<String>, &[&str]); 2] = [
+        (
+            "reasoning_effort",
+            &fields.reasoning_effort,
+            &["none", "default", "minimal", "low", "medium", "high", "xhigh"],
+        ),
+        ("reasoning_format", &fields.reasoning_format, &["parsed", "raw", "hidden"]),
+    ];
+    for (name, value, known) in lists {
+        if let Some(value) = value.as_deref().filter(|value| !known.contains(value)) {
+            let message = format!("{name} is {value:.40?}: it must be one of {}", known.join(", "));
+            return Err(ApiError::invalid(name, message));
+        }
+    }
+    Ok(())
 }
 
 /// The prompt of a chat is its messages.
