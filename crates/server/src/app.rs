@@ -99,8 +99,7 @@ impl App {
         if bytes <= most {
             return Ok(());
         }
-        let message = format!("{bytes} bytes cannot fit the context of {} tokens: shorten it", self.model.context);
-        Err(ApiError::new(400, "invalid_request_error", "context_length_exceeded", message).of(param))
+        Err(ApiError::too_long(self.model.context, &format!("{bytes} bytes cannot fit it: shorten them")).of(param))
     }
 
     /// Refuses work while the server ends.

@@ -75,6 +75,12 @@ impl ApiError {
         Self::new(503, "service_unavailable", code, message).retry(5)
     }
 
+    /// More than the context holds. Clients know this error by the sentence that it begins with.
+    pub(crate) fn too_long(context: usize, room: &str) -> Self {
+        let message = format!("this model's maximum context length is {context} tokens: {room}");
+        Self::new(400, "invalid_request_error", "context_length_exceeded", message)
+    }
+
     /// Too much at once.
     pub(crate) fn busy(code: &'static str, message: impl Into<String>, seconds: u64) -> Self {
         Self::new(429, "rate_limit_error", code, message).retry(seconds)
@@ -119,8 +125,9 @@ impl From<SubmitError> for ApiError {
         let message = error.to_string();
         match error {
             SubmitError::PromptEmpty => Self::invalid("prompt", message),
-            SubmitError::PromptTooLong { .. } => {
-                Self::new(400, "invalid_request_error", "context_length_exceeded", message)
+            SubmitError::PromptTooLong { tokens, context } => {
+                let room = format!("the prompt has {tokens}, and an answer needs one more: shorten the prompt");
+                Self::too_long(context, &room)
             }
             SubmitError::UnknownToken { what, .. } => Self::invalid(parameter_of(what), message),
             SubmitError::Parameter { name, .. } => Self::invalid(name, message),
