@@ -60,7 +60,7 @@ fn random_answers_with_calls_are_calls() {
     let offered = offered();
     let tools = Tool::list(&offered).unwrap();
     for format in FORMATS {
-        for (choice, most) in [(ToolChoice::Required, 16), (ToolChoice::Function("get_weather".into()), 16)] {
+        for (choice, most) in [(ToolChoice::Required, 16), (ToolChoice::Function("get_weather".into()), 1)] {
             let grammar = grammar(&choice, true, format);
             let mut ended = 0;
             for seed in 0..12 {

@@ -58,8 +58,10 @@ pub(crate) fn call_rules(
         };
         return Err(Error::Tools { problem });
     }
-    // Llama's templates have one call in a message.
-    let calls = if parallel && format != ToolFormat::Llama { CALLS_MAX } else { 1 };
+    // Llama's templates have one call in a message. Who names a function wants one call of it: a small model that may go
+    // on calling does.
+    let is_one = !parallel || format == ToolFormat::Llama || matches!(choice, ToolChoice::Function(_));
+    let calls = if is_one { 1 } else { CALLS_MAX };
     Ok((CallRules { format, text: *choice == ToolChoice::Auto, calls, functions }, left_out))
 }
 
