@@ -57,6 +57,9 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
         }
     }
     steps.push(with(&["test", "--release", "-p", "lockstep-cli", "--features", TRACES, "--bin", "lockstep", "traces"]));
+    if !options.without_answer {
+        steps.push(with(&["xtask", "clients"]));
+    }
     // Last, and as the README has it.
     steps.push(with(&["test", "--release"]));
     Ok(steps)
@@ -68,10 +71,12 @@ fn with(arguments: &[&str]) -> Command {
     command
 }
 
-/// Reference programs need packages that CI does not install; that they parse, and what needs no package, is checked.
+/// Most programs need packages that are not here yet; that they parse, and what needs no package, is checked.
 fn python(root: &Path) -> Result<Vec<Command>> {
     let mut scripts = Vec::new();
-    find_scripts(&root.join("tools"), &mut scripts)?;
+    for folder in ["tools", "tests"] {
+        find_scripts(&root.join(folder), &mut scripts)?;
+    }
     scripts.sort();
     let parse = "import ast, sys; [ast.parse(open(p, encoding='utf-8').read(), p) for p in sys.argv[1:]]";
     let mut parses = Command::new("python3");

@@ -1,15 +1,17 @@
-//! Development tasks: `cargo xtask ci | isa | peer | playground | quality | simulators | viewer | web`.
+//! Development tasks: `cargo xtask ci | clients | isa | peer | playground | quality | simulators | viewer | web`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
 #![allow(clippy::print_stdout)] // its job
 
 mod ci;
+mod clients;
 mod command;
 mod isa;
 mod machine;
 mod peer;
 mod quality;
+mod server;
 mod simulators;
 mod spread;
 mod viewer;
@@ -30,6 +32,8 @@ struct Arguments {
 enum Task {
     /// All that must hold before a change is kept; ends in the README's own test command
     Ci(ci::Options),
+    /// Other people's clients of the API, against a served model
+    Clients(clients::Options),
     /// The manual of the instruction set, made from its table
     Isa(isa::Options),
     /// Speed beside llama.cpp's `llama-bench`, in alternating runs
@@ -49,6 +53,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Ci(options) => ci::run(&options),
+        Task::Clients(options) => clients::run(&options),
         Task::Isa(options) => isa::run(&options),
         Task::Peer(options) => peer::run(&options),
         Task::Playground(options) => web::drive::run(&options),

@@ -56,7 +56,8 @@ fn node() -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-fn npm(web: &Path) -> Command {
+/// npm at work in a folder.
+pub(crate) fn npm(web: &Path) -> Command {
     let mut npm = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
     npm.current_dir(web);
     npm
