@@ -82,7 +82,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Suite>> {
     }
     let mut suites: Vec<_> =
         SUITES.iter().filter(|suite| only.is_empty() || only.iter().any(|name| suite.name == *name)).collect();
-    if !crate::web::installed() && suites.iter().any(|suite| suite.needs_npm()) {
+    if !crate::web::has_npm() && suites.iter().any(|suite| suite.needs_npm()) {
         ensure!(std::env::var_os("CI").is_none(), "no npm: the clients from npm cannot be checked");
         println!("no npm: the clients from npm are not checked");
         suites.retain(|suite| !suite.needs_npm());

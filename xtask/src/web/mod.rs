@@ -39,13 +39,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// npm in the search path.
+/// npm, and a Node.js that is new enough for the page's tools.
 pub(crate) fn installed() -> bool {
+    has_npm() && node().is_some_and(|version| version >= (20, 19))
+}
+
+/// npm in the search path.
+pub(crate) fn has_npm() -> bool {
     let names = if cfg!(windows) { ["npm.cmd", "npm.exe"] } else { ["npm", "npm"] };
-    let has_npm = std::env::var_os("PATH").is_some_and(|path| {
+    std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| names.iter().any(|name| folder.join(name).is_file()))
-    });
-    has_npm && node().is_some_and(|version| version >= (20, 19))
+    })
 }
 
 /// The version of Node.js: major and minor number.
