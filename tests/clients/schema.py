@@ -28,7 +28,7 @@ def main():
     begun = time.monotonic()
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{URL}/openapi.json", "--url", URL]
     command += ["--header", f"Authorization: Bearer {KEY}", "--checks", ",".join(CHECKS)]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "1", "--max-time", "25"]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "1", "--max-time", "15"]
     command += ["--request-timeout", "20", "--no-shrink", "--continue-on-failure", "--no-color"]
     # It keeps notes where it runs.
     with tempfile.TemporaryDirectory() as folder:

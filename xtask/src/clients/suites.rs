@@ -78,9 +78,11 @@ fn environment(home: &Path, requirements: &Path) -> Result<PathBuf> {
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(python);
     }
-    quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home))?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    // The pip that is there works in all of them: copying it into each would take longest.
+    quiet(Command::new("python3").args(["-m", "venv", "--clear", "--without-pip"]).arg(home))?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--python"]).arg(&python);
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     // The list is whole: nothing is left to be chosen, nor to be compiled before it is used.
     quiet(pip.args(["--no-deps", "--no-compile", "--requirement"]).arg(requirements))?;
     std::fs::write(&installed, wanted)?;
