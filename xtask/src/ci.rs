@@ -57,9 +57,6 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
         }
     }
     steps.push(with(&["test", "--release", "-p", "lockstep-cli", "--features", TRACES, "--bin", "lockstep", "traces"]));
-    if !options.without_answer {
-        steps.push(with(&["xtask", "clients"]));
-    }
     // Last, and as the README has it.
     steps.push(with(&["test", "--release"]));
     Ok(steps)
