@@ -13,12 +13,30 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::app::App;
 use crate::error::ApiError;
 
+/// A request's fields, where they are of one type.
+pub(crate) async fn read<T: DeserializeOwned + PartialSchema>(app: &App, request: Request) -> Result<T, ApiError> {
+    let value = read_object(app, request).await?;
+    require_known(app, &value, &[names_of::<T>()])?;
+    fields(&value)
+}
+
+/// A request's fields, where they are of two types.
+pub(crate) async fn read_both<A, B>(app: &App, request: Request) -> Result<(A, B), ApiError>
+where
+    A: DeserializeOwned + PartialSchema,
+    B: DeserializeOwned + PartialSchema,
+{
+    let value = read_object(app, request).await?;
+    require_known(app, &value, &[names_of::<A>(), names_of::<B>()])?;
+    Ok((fields(&value)?, fields(&value)?))
+}
+
 /// Reads a body within its bounds and parses it as a JSON object.
 pub(crate) async fn read_object(app: &App, request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     require_json(&parts.headers)?;
     let limits = &app.options.limits;
-    let bytes = read(&parts.headers, body, limits.body_bytes, limits.body_time).await?;
+    let bytes = read_bytes(&parts.headers, body, limits.body_bytes, limits.body_time).await?;
     let value: Value = serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::malformed(format!("the body is not JSON: {error}")))?;
     if !value.is_object() {
@@ -37,7 +55,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::malformed("send the header `content-type: application/json`"))
 }
 
-async fn read(headers: &HeaderMap, body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
+async fn read_bytes(headers: &HeaderMap, body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
     let too_large = || {
         let message = format!("the body has more than {most} bytes");
         ApiError::new(413, "invalid_request_error", "request_too_large", message)
@@ -74,7 +92,7 @@ pub(crate) fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, ApiError> 
 }
 
 /// Where unknown fields are to be refused: those that none of the lists has.
-pub(crate) fn require_known(app: &App, value: &Value, known: &[Vec<String>]) -> Result<(), ApiError> {
+fn require_known(app: &App, value: &Value, known: &[Vec<String>]) -> Result<(), ApiError> {
     if !app.options.strict_params {
         return Ok(());
     }
@@ -89,7 +107,7 @@ pub(crate) fn require_known(app: &App, value: &Value, known: &[Vec<String>]) -> 
 }
 
 /// The names of a type's fields, from its description.
-pub(crate) fn names_of<T: PartialSchema>() -> Vec<String> {
+fn names_of<T: PartialSchema>() -> Vec<String> {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect(),
         _ => Vec::new(),

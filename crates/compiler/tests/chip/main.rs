@@ -2,12 +2,10 @@
 //! programs kept what they predicted.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
-mod border;
 mod common;
 mod conformance;
 mod layer;
 mod mutation;
-mod prefill;
 mod random;
 mod smollm2;
 
@@ -16,15 +14,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let tests = [
-        border::TESTS,
-        conformance::TESTS,
-        layer::TESTS,
-        mutation::TESTS,
-        prefill::TESTS,
-        random::TESTS,
-        smollm2::TESTS,
-    ];
+    let tests = [conformance::TESTS, layer::TESTS, mutation::TESTS, random::TESTS, smollm2::TESTS];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         Trial::test(*name, move || {

@@ -72,7 +72,6 @@ fn a_locked_file_holds_nobody_up_and_loses_nothing() {
         assert!(book.find(&KeyHash::of(&key)).is_some());
     }
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(file.used(), None, "the file is locked");
     other.execute_batch("ROLLBACK").unwrap();
     assert!(within(Duration::from_secs(20), || file.used() == Some((100, 1000, 200))), "{:?}", file.used());

@@ -52,11 +52,18 @@ fn table() -> String {
         let fields = schema["properties"].as_object().unwrap_or_else(|| panic!("{name} has no fields: {schema}"));
         for (field, schema) in fields {
             let need = if required.contains(&field.as_str()) { "required" } else { "" };
-            let said = schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+            let said = description(schema).replace('\n', " ").replace('|', "\\|");
             let _ = writeln!(text, "| `{field}` | {}{} | {said} |", need, bounds(schema));
         }
     }
     text
+}
+
+/// What a field's own comment says; where it may be null and is of another type, it stands with the other type.
+fn description(schema: &Value) -> &str {
+    let choices = schema["oneOf"].as_array().into_iter().flatten();
+    let mut said = std::iter::once(schema).chain(choices).filter_map(|schema| schema["description"].as_str());
+    said.next().unwrap_or_else(|| panic!("a field says nothing of itself: {schema}"))
 }
 
 /// The range that a number must lie in, as far as it is bounded.

@@ -28,11 +28,7 @@ pub(crate) async fn chat_completions(
     Extension(meta): Extension<Meta>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let value = body::read_object(&app, request).await?;
-    body::require_known(&app, &value, &[body::names_of::<ChatFields>(), body::names_of::<SamplingFields>()])?;
-    let fields: ChatFields = body::fields(&value)?;
-    let sampling: SamplingFields = body::fields(&value)?;
-    drop(value);
+    let (fields, sampling) = body::read_both::<ChatFields, SamplingFields>(&app, request).await?;
     app.require_model(&fields.model)?;
     let mut asked = engine::Request::new(Vec::new(), max_tokens(&app, &fields)?);
     asked.logprobs = logprobs_of(&fields)?;

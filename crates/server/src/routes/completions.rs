@@ -34,11 +34,7 @@ pub(crate) async fn completions(
     Extension(meta): Extension<Meta>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let value = body::read_object(&app, request).await?;
-    body::require_known(&app, &value, &[body::names_of::<CompletionFields>(), body::names_of::<SamplingFields>()])?;
-    let fields: CompletionFields = body::fields(&value)?;
-    let sampling: SamplingFields = body::fields(&value)?;
-    drop(value);
+    let (fields, sampling) = body::read_both::<CompletionFields, SamplingFields>(&app, request).await?;
     app.require_model(&fields.model)?;
     let mut asked = engine::Request::new(Vec::new(), 1);
     let wants = Wants::of(&fields, &mut asked)?;

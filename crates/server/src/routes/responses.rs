@@ -35,11 +35,7 @@ pub(crate) async fn responses(
     Extension(meta): Extension<Meta>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let value = body::read_object(&app, request).await?;
-    body::require_known(&app, &value, &[body::names_of::<ResponseFields>(), body::names_of::<SamplingFields>()])?;
-    let mut fields: ResponseFields = body::fields(&value)?;
-    let sampling: SamplingFields = body::fields(&value)?;
-    drop(value);
+    let (mut fields, sampling) = body::read_both::<ResponseFields, SamplingFields>(&app, request).await?;
     app.require_model(&fields.model)?;
     require_stateless(&fields)?;
     let most = fields.max_output_tokens.map_or(app.model.context, |tokens| tokens as usize);

@@ -13,9 +13,7 @@ use crate::{body, prompt};
 
 /// Tokens of a text or a chat.
 pub(crate) async fn tokenize(State(app): State<Shared>, request: Request) -> Result<Json<TokenizeResponse>, ApiError> {
-    let value = body::read_object(&app, request).await?;
-    body::require_known(&app, &value, &[body::names_of::<TokenizeRequest>()])?;
-    let asked: TokenizeRequest = body::fields(&value)?;
+    let asked: TokenizeRequest = body::read(&app, request).await?;
     require_model(&app, asked.model.as_deref())?;
     let shared = Arc::clone(&app);
     let response = app.pool.run(move || Ok(Json(tokens_of(&shared, asked)?))).await?;
@@ -42,9 +40,7 @@ pub(crate) async fn detokenize(
     State(app): State<Shared>,
     request: Request,
 ) -> Result<Json<DetokenizeResponse>, ApiError> {
-    let value = body::read_object(&app, request).await?;
-    body::require_known(&app, &value, &[body::names_of::<DetokenizeRequest>()])?;
-    let asked: DetokenizeRequest = body::fields(&value)?;
+    let asked: DetokenizeRequest = body::read(&app, request).await?;
     require_model(&app, asked.model.as_deref())?;
     let vocabulary = app.model.tokenizer.vocab_size();
     if let Some(id) = asked.tokens.iter().find(|&&id| id as usize >= vocabulary) {
