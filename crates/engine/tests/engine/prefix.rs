@@ -34,6 +34,8 @@ fn tokens(seed: u32, count: u32) -> Vec<u32> {
 #[test]
 fn a_prompt_begins_where_another_left_off() {
     let mut engine = engine(Toy::new(200, 64), caching(1000));
+    let empty = engine.load();
+    assert_eq!(empty, Load { kv_bytes_max: empty.kv_bytes_max, ..Load::default() });
     let prompt = tokens(1, 40);
     assert_eq!(cached(&mut engine, request(&prompt, 10)), 0);
     // The same again: all but the last token, whose logits are needed.
@@ -51,7 +53,7 @@ fn a_prompt_begins_where_another_left_off() {
     assert_eq!(engine.load().cached_sequences, 2);
     assert_eq!(cached(&mut engine, Request { cache_scope: 7, ..request(&prompt, 5) }), 0, "scopes share nothing");
     engine.clear_cache();
-    assert_eq!((engine.load(), engine.backend().sequences.len()), (Load::default(), 0));
+    assert_eq!((engine.load(), engine.backend().sequences.len()), (empty, 0));
 }
 
 #[test]
