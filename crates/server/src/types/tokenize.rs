@@ -37,6 +37,7 @@ pub(crate) struct TokenizeResponse {
 pub(crate) struct DetokenizeRequest {
     /// One of the names of `/v1/models`. Default: the served one.
     pub(crate) model: Option<String>,
+    /// Token ids, in the order of the text.
     pub(crate) tokens: Vec<u32>,
 }
 
