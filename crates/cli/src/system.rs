@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use lockstep_machine::description::{Description, PRESETS};
 use lockstep_machine::keys::{KEYS, Value};
 use lockstep_machine::spec::MachineSpec;
-use lockstep_machine::system::{SystemSpec, parse_name};
+use lockstep_machine::system::{SystemName, SystemSpec};
 use std::path::Path;
 
 /// More than any description needs.
@@ -12,13 +12,13 @@ const DESCRIPTION_BYTES_MAX: u64 = 1 << 20;
 
 /// The system of a preset's name or of a description's file, each with `:N` for N chips.
 pub fn open(name: &str) -> Result<SystemSpec> {
-    let (machine, chips) = parse_name(name)?;
+    let SystemName { machine, size } = SystemName::parse(name)?;
     if PRESETS.iter().any(|(preset, _)| *preset == machine) {
         return Ok(SystemSpec::preset(name)?);
     }
     let path = existing(machine)?;
     let text = read(path)?;
-    SystemSpec::parse(&text, chips).with_context(|| format!("{}", path.display()))
+    SystemSpec::parse(&text, size).with_context(|| format!("{}", path.display()))
 }
 
 fn existing(machine: &str) -> Result<&Path> {
@@ -32,7 +32,7 @@ fn existing(machine: &str) -> Result<&Path> {
 
 /// The text of a description: a preset's own, or a file's.
 pub fn text(name: &str) -> Result<String> {
-    let (machine, _) = parse_name(name)?;
+    let SystemName { machine, .. } = SystemName::parse(name)?;
     match PRESETS.iter().find(|(preset, _)| *preset == machine) {
         Some((_, text)) => Ok((*text).to_owned()),
         None => read(existing(machine)?),

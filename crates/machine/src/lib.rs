@@ -13,5 +13,7 @@ pub mod inst;
 pub mod keys;
 pub mod legal;
 pub mod manual;
+pub mod network;
 pub mod spec;
 pub mod system;
+pub mod topology;

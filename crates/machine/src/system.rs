@@ -1,20 +1,28 @@
-//! Systems: one machine, and how many chips of it.
+//! Systems: one machine, how many chips of it, and how they are wired.
 //!
-//! `lockstep1` is a chip, `lockstep1:8` a node, `lockstep1:72` a rack. Chips fill nodes, and nodes racks, in order.
+//! `lockstep1` is a chip, `lockstep1:8` a node, `lockstep1:72` a rack: the smallest of the standard shapes of
+//! [`Topology`] that holds so many chips. Chips fill nodes, and nodes racks, in order. `lockstep1:ring8` is a ring.
+
+use std::fmt::Write as _;
 
 use crate::access::exchange_cycles;
 use crate::description::{Description, DescriptionError, PRESETS};
 use crate::geometry::Queue;
 use crate::inst::INST_BYTES;
+use crate::network::{Cable, Network, WiringError};
 use crate::spec::MachineSpec;
+use crate::topology::Topology;
 
-/// Chips of one description.
+/// Chips of one description, and the cables among them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SystemSpec {
     /// The machine, with the source of each of its values.
     pub description: Description,
     /// How many chips, at least 1.
     pub chips: u32,
+    /// How they are wired.
+    pub topology: Topology,
+    network: Network,
 }
 
 /// A system that cannot be.
@@ -27,7 +35,7 @@ pub enum SystemError {
         name: String,
     },
     /// What stands after the colon is no count.
-    #[error("{name}:{suffix}: a number of chips follows the colon, such as {name}:8")]
+    #[error("{name}:{suffix}: a number of chips follows the colon, such as {name}:8, or {name}:ring8 for a ring")]
     Suffix {
         /// What stands before the colon.
         name: String,
@@ -35,14 +43,24 @@ pub enum SystemError {
         suffix: String,
     },
     /// No chips, or more than can be linked.
-    #[error("{name}: {chips} chips; its links join 1 to {most}")]
+    #[error("{name}: {chips} chips; its links join 1 to {most}{}", wired(topology))]
     Chips {
         /// The machine.
         name: String,
         /// What was asked for.
         chips: u64,
-        /// The most that its packaging joins.
-        most: u64,
+        /// How they were to be wired.
+        topology: &'static str,
+        /// The most that can be.
+        most: u32,
+    },
+    /// The cables are not sound.
+    #[error("{name}: {}", join(errors))]
+    Wiring {
+        /// The machine.
+        name: String,
+        /// What is wrong, all of it.
+        errors: Vec<WiringError>,
     },
     /// The description has errors.
     #[error(transparent)]
@@ -53,17 +71,62 @@ fn known() -> String {
     PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// Takes a system's name apart: `lockstep1:8` is `lockstep1` and 8, a name alone is 1 chip. The first part may be a
-/// file's path, whose own colons do not count.
-pub fn parse_name(name: &str) -> Result<(&str, u64), SystemError> {
-    let Some((machine, suffix)) = name.rsplit_once(':').filter(|(_, suffix)| !suffix.contains(['/', '\\'])) else {
-        return Ok((name, 1));
-    };
-    let digits = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
-    // So many digits that no integer holds them are still a count, and too many chips.
-    let count = digits.then(|| suffix.parse().unwrap_or(u64::MAX));
-    let wrong = || SystemError::Suffix { name: clipped(machine), suffix: clipped(suffix) };
-    Ok((machine, count.ok_or_else(wrong)?))
+fn wired(topology: &str) -> String {
+    if topology.is_empty() { String::new() } else { format!(" as {topology}") }
+}
+
+/// The first few, and how many more.
+fn join(errors: &[WiringError]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = errors.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if errors.len() > SHOWN {
+        let _ = write!(text, "; and {} more", errors.len() - SHOWN);
+    }
+    text
+}
+
+/// What a system's name says: `lockstep1:8` is 8 chips of `lockstep1`, `lockstep1:ring8` is 8 of them in a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemName<'a> {
+    /// A preset's name, or a file's path.
+    pub machine: &'a str,
+    /// How many chips, and how wired.
+    pub size: Size,
+}
+
+/// How many chips, and how wired, as far as it is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// How many; without it 1.
+    pub chips: Option<u64>,
+    /// How wired; without it the smallest of the standard shapes that holds them.
+    pub topology: Option<Topology>,
+}
+
+impl Size {
+    /// So many chips in the smallest of the standard shapes that holds them.
+    pub fn chips(chips: u64) -> Self {
+        Self { chips: Some(chips), topology: None }
+    }
+}
+
+impl<'a> SystemName<'a> {
+    /// Takes a name apart. The part before the colon may be a file's path, whose own colons do not count.
+    pub fn parse(name: &'a str) -> Result<Self, SystemError> {
+        let Some((machine, suffix)) = name.rsplit_once(':').filter(|(_, suffix)| !suffix.contains(['/', '\\'])) else {
+            return Ok(Self { machine: name, size: Size::default() });
+        };
+        let wrong = || SystemError::Suffix { name: clipped(machine), suffix: clipped(suffix) };
+        let digits = suffix.trim_start_matches(|letter: char| letter.is_ascii_lowercase());
+        let kind = &suffix[..suffix.len() - digits.len()];
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        // So many digits that no integer holds them are still a count, and too many chips.
+        let chips = Some(digits.parse().unwrap_or(u64::MAX));
+        let topology = if kind.is_empty() { None } else { Some(Topology::by_name(kind).ok_or_else(wrong)?) };
+        Ok(Self { machine, size: Size { chips, topology } })
+    }
 }
 
 /// The start of a text, for messages.
@@ -74,25 +137,33 @@ fn clipped(text: &str) -> String {
 impl SystemSpec {
     /// A system of a preset, by a name such as `lockstep1:8`.
     pub fn preset(name: &str) -> Result<Self, SystemError> {
-        let (machine, chips) = parse_name(name)?;
+        let SystemName { machine, size } = SystemName::parse(name)?;
         if !PRESETS.iter().any(|(preset, _)| *preset == machine) {
             return Err(SystemError::Unknown { name: clipped(machine) });
         }
-        Self::new(Description::preset(machine)?, chips)
+        Self::new(Description::preset(machine)?, size)
     }
 
     /// A system of a description's text, such as that of a user's own file.
-    pub fn parse(text: &str, chips: u64) -> Result<Self, SystemError> {
-        Self::new(Description::parse(text)?, chips)
+    pub fn parse(text: &str, size: Size) -> Result<Self, SystemError> {
+        Self::new(Description::parse(text)?, size)
     }
 
     /// So many chips of a machine.
-    pub fn new(description: Description, chips: u64) -> Result<Self, SystemError> {
-        let most = chips_max(&description.machine);
-        match u32::try_from(chips) {
-            Ok(count) if count > 0 && chips <= most => Ok(Self { description, chips: count }),
-            _ => Err(SystemError::Chips { name: description.machine.name, chips, most }),
+    pub fn new(description: Description, size: Size) -> Result<Self, SystemError> {
+        let machine = &description.machine;
+        let asked = size.chips.unwrap_or(1);
+        let count = u32::try_from(asked).unwrap_or(u32::MAX);
+        let kind = size.topology.as_ref().map_or("", Topology::name);
+        let topology = size.topology.unwrap_or_else(|| Topology::standard(machine, count));
+        let most = if kind.is_empty() { chips_max(machine) } else { topology.chips_max(machine) };
+        let name = || machine.name.clone();
+        if count == 0 || count > most {
+            return Err(SystemError::Chips { name: name(), chips: asked, topology: kind, most });
         }
+        let network = Network::new(count, machine.c2c.links, topology.cables(machine, count));
+        let network = network.map_err(|errors| SystemError::Wiring { name: name(), errors })?;
+        Ok(Self { description, chips: count, topology, network })
     }
 
     /// The machine of each chip.
@@ -100,9 +171,21 @@ impl SystemSpec {
         &self.description.machine
     }
 
-    /// `lockstep1:8`: the name that gives this system, if its machine is a preset.
+    /// Its chips as a network, for distances and routes.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// All cables, each direction as one, in order of their sending side.
+    pub fn cables(&self) -> &[Cable] {
+        self.network.cables()
+    }
+
+    /// `lockstep1:8`: the name that gives this system, if its machine is a preset and its cables are not listed.
     pub fn name(&self) -> String {
-        format!("{}:{}", self.machine().name, self.chips)
+        let standard = self.topology == Topology::standard(self.machine(), self.chips);
+        let kind = if standard { "" } else { self.topology.name() };
+        format!("{}:{kind}{}", self.machine().name, self.chips)
     }
 
     /// What follows from the description.
@@ -111,17 +194,9 @@ impl SystemSpec {
     }
 }
 
-/// Chips that the packaging joins: nodes with a link between each two, or, where there are more nodes than that,
-/// racks with a link between each two. Within such a rack each two nodes have two links.
-pub fn chips_max(spec: &MachineSpec) -> u64 {
-    let package = &spec.package;
-    let (chips, nodes) = (u128::from(package.chips_per_node), u128::from(package.nodes_per_rack));
-    let node_ports = chips * u128::from(package.global_links_per_chip);
-    let direct = chips * (node_ports + 1);
-    let outward = node_ports.saturating_sub(2 * (nodes - 1));
-    let racks = chips * nodes * (nodes * outward + 1);
-    let fits = if outward > 0 { direct.max(racks) } else { direct };
-    fits.min(u128::from(u32::MAX)) as u64
+/// Most chips that the standard shapes join.
+pub fn chips_max(spec: &MachineSpec) -> u32 {
+    Topology::STANDARD.iter().map(|shape| shape.chips_max(spec)).max().unwrap_or(1)
 }
 
 /// What follows from a system's description: counts, and caps a cycle and a second.

@@ -3,7 +3,8 @@
 
 use lockstep_machine::description::{Description, PRESETS};
 use lockstep_machine::spec::MachineSpec;
-use lockstep_machine::system::{SystemError, SystemSpec, chips_max, parse_name};
+use lockstep_machine::system::{Size, SystemError, SystemName, SystemSpec, chips_max};
+use lockstep_machine::topology::{CHIPS_MAX, Topology};
 
 #[test]
 fn a_name_is_a_machine_and_a_count() {
@@ -59,7 +60,7 @@ fn errors_say_what_is_known_and_possible() {
     check("lockstep1:0", &["lockstep1: 0 chips", "1 to 10440"]);
     check("lockstep1:10441", &["10441 chips", "1 to 10440"]);
     check("lockstep1:99999999999999999999999999", &["1 to 10440"]);
-    for suffix in ["", "x", "8x", "-8", "+8", " 8", "8:8:", "٣"] {
+    for suffix in ["", "x", "8x", "ring", "listed8", "Ring8", "-8", "+8", " 8", "8:8:", "٣"] {
         check(&format!("lockstep1:{suffix}"), &["a number of chips follows the colon"]);
     }
     check(&"x".repeat(100_000), &["no machine is called"]);
@@ -68,13 +69,18 @@ fn errors_say_what_is_known_and_possible() {
 /// A user's own file may be named with a count too; its text then comes from the caller.
 #[test]
 fn a_path_keeps_its_own_colons() {
-    assert_eq!(parse_name("my.toml:8").unwrap(), ("my.toml", 8));
-    assert_eq!(parse_name("C:\\machines\\my.toml").unwrap(), ("C:\\machines\\my.toml", 1));
-    assert_eq!(parse_name("a:b/my.toml:72").unwrap(), ("a:b/my.toml", 72));
-    let system = SystemSpec::parse(PRESETS[0].1, 8).unwrap();
+    let check = |name, machine, size| assert_eq!(SystemName::parse(name).unwrap(), SystemName { machine, size });
+    check("my.toml:8", "my.toml", Size::chips(8));
+    check("C:\\machines\\my.toml", "C:\\machines\\my.toml", Size::default());
+    check("a:b/my.toml:72", "a:b/my.toml", Size::chips(72));
+    check("my.toml:ring5", "my.toml", Size { chips: Some(5), topology: Some(Topology::Ring) });
+    let system = SystemSpec::parse(PRESETS[0].1, Size::chips(8)).unwrap();
     assert_eq!(system, SystemSpec::preset("lockstep1:8").unwrap());
-    assert!(matches!(SystemSpec::parse("name = 3", 1).unwrap_err(), SystemError::Description(_)));
-    assert!(matches!(SystemSpec::parse(PRESETS[0].1, 0).unwrap_err(), SystemError::Chips { chips: 0, .. }));
+    assert!(matches!(SystemSpec::parse("name = 3", Size::default()).unwrap_err(), SystemError::Description(_)));
+    assert!(matches!(
+        SystemSpec::parse(PRESETS[0].1, Size::chips(0)).unwrap_err(),
+        SystemError::Chips { chips: 0, .. }
+    ));
 }
 
 #[test]
@@ -82,8 +88,8 @@ fn a_machine_without_global_links_ends_at_its_node() {
     let mut description = Description::preset("lockstep1").unwrap();
     description.machine.package.global_links_per_chip = 0;
     assert_eq!(chips_max(&description.machine), 8);
-    assert!(SystemSpec::new(description.clone(), 8).is_ok());
-    let error = SystemSpec::new(description, 9).unwrap_err().to_string();
+    assert!(SystemSpec::new(description.clone(), Size::chips(8)).is_ok());
+    let error = SystemSpec::new(description, Size::chips(9)).unwrap_err().to_string();
     assert!(error.contains("1 to 8"), "{error}");
 }
 
@@ -97,7 +103,8 @@ fn figures_of_extreme_machines_are_finite() {
     machine.package.nodes_per_rack = 1 << 20;
     machine.package.chips_per_node = 1 << 20;
     machine.package.global_links_per_chip = 64;
-    let system = SystemSpec::new(description, u64::from(u32::MAX)).unwrap();
+    let size = Size { chips: Some(CHIPS_MAX.into()), topology: Some(Topology::Ring) };
+    let system = SystemSpec::new(description, size).unwrap();
     assert_eq!(system.figures().int8_ops_per_second, u64::MAX);
-    assert_eq!(system.figures().chips, u64::from(u32::MAX));
+    assert_eq!(system.figures().chips, u64::from(CHIPS_MAX));
 }

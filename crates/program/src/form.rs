@@ -8,13 +8,12 @@ use std::fmt;
 
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::Inst;
+use lockstep_machine::topology::CHIPS_MAX;
 
 use crate::program::{BindingKind, Block, Content, Entry, FlowEdge, Instance, IssueId, Origin, Program, Word};
 
 /// Bytes of the longest name.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Chips of the largest system.
-pub const CHIPS_MAX: u32 = 16_384;
 /// No cycle of a program is this late, so that sums of a few cycles stay far from the end of `u64`.
 pub const CYCLES_END: u64 = 1 << 60;
 

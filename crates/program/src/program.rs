@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::INST_BYTES;
 use lockstep_machine::inst::operand::Format;
+pub use lockstep_machine::network::Cable as Link;
 use lockstep_machine::spec::MachineSpec;
 
 /// Everything that a run needs: the machine, the memory, the instructions, and what is expected of them.
@@ -28,19 +29,6 @@ pub struct Program<'a> {
     pub blocks: Vec<Block>,
     /// The ways to run it, over one set of images.
     pub entries: Vec<Entry>,
-}
-
-/// A one-way cable from a sending to a receiving side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// The sending chip.
-    pub from_chip: u32,
-    /// Its link.
-    pub from_link: u8,
-    /// The receiving chip.
-    pub to_chip: u32,
-    /// Its link.
-    pub to_link: u8,
 }
 
 /// A word of memory.
