@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use toml::Table;
 
+use crate::declared::Declared;
 use crate::keys::{KEYS, Key, Range, Value};
 use crate::spec::MachineSpec;
 
@@ -19,6 +20,8 @@ pub struct Description {
     pub machine: MachineSpec,
     /// The sources, one a key.
     pub sources: Vec<String>,
+    /// The system that it describes, if it does.
+    pub declared: Option<Declared>,
 }
 
 const LOCKSTEP1: &str = include_str!("../presets/lockstep1.toml");
@@ -116,7 +119,9 @@ impl Reader {
                 Err(error) => self.errors.push(error),
             }
         }
-        Description { machine, sources }
+        let topology = self.table.remove("topology");
+        let declared = topology.and_then(|table| Declared::read(&table, &mut self.errors));
+        Description { machine, sources, declared }
     }
 
     fn take(&mut self, path: &str) -> Result<toml::Value, String> {
@@ -153,6 +158,11 @@ fn not_toml(text: &str, error: &toml::de::Error) -> String {
     format!("not TOML: line {line}: {}", error.message().replace('\n', " "))
 }
 
+/// Whether a source begins as it must.
+pub(crate) fn is_source(source: &str) -> bool {
+    SOURCE_KINDS.iter().any(|kind| source.split(':').next() == Some(kind))
+}
+
 fn parse_entry(key: &Key, entry: &toml::Value) -> Result<(Value, String), String> {
     let path = key.path;
     let table = entry.as_table().ok_or_else(|| format!("key {path}: write {{ value = ..., source = \"...\" }}"))?;
@@ -160,7 +170,7 @@ fn parse_entry(key: &Key, entry: &toml::Value) -> Result<(Value, String), String
         return Err(format!("key {path}: {extra} is not known; it has value and source"));
     }
     let source = table.get("source").and_then(toml::Value::as_str).unwrap_or_default();
-    if !SOURCE_KINDS.iter().any(|kind| source.split(':').next() == Some(kind)) {
+    if !is_source(source) {
         return Err(format!("key {path}: its source must begin with one of {}", SOURCE_KINDS.join(", ")));
     }
     let value = table.get("value").ok_or_else(|| format!("key {path} has no value"))?;

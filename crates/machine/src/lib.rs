@@ -7,8 +7,10 @@
 
 pub mod access;
 pub mod check;
+pub mod declared;
 pub mod description;
 pub mod geometry;
+pub mod hops;
 pub mod inst;
 pub mod keys;
 pub mod legal;

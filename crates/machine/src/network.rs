@@ -74,13 +74,17 @@ pub enum WiringError {
         cable: Cable,
     },
     /// Some chips cannot be reached.
-    #[error("no cables lead from chip 0 to chip {chip}, nor to {more} others")]
+    #[error("no cables lead from chip 0 to chip {chip}{}", others(*more))]
     Apart {
         /// The first of them.
         chip: u32,
         /// How many others there are.
         more: u32,
     },
+}
+
+fn others(more: u32) -> String {
+    if more == 0 { String::new() } else { format!(", nor to {more} more") }
 }
 
 /// Chips whose cables are sound: each link has one cable at most, each cable leads both ways, and every chip is reached.

@@ -97,14 +97,14 @@ pub struct SystemName<'a> {
 /// How many chips, and how wired, as far as it is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// How many; without it 1.
+    /// How many; without it as the description says, or 1.
     pub chips: Option<u64>,
-    /// How wired; without it the smallest of the standard shapes that holds them.
+    /// How wired; without it as the description says, or as the smallest of the standard shapes that holds them.
     pub topology: Option<Topology>,
 }
 
 impl Size {
-    /// So many chips in the smallest of the standard shapes that holds them.
+    /// So many chips, and no more is said.
     pub fn chips(chips: u64) -> Self {
         Self { chips: Some(chips), topology: None }
     }
@@ -149,19 +149,23 @@ impl SystemSpec {
         Self::new(Description::parse(text)?, size)
     }
 
-    /// So many chips of a machine.
+    /// Chips of a machine: as many as asked for and so wired, or else as its description says.
     pub fn new(description: Description, size: Size) -> Result<Self, SystemError> {
         let machine = &description.machine;
-        let asked = size.chips.unwrap_or(1);
+        let declared = description.declared.as_ref();
+        let asked = size.chips.or(declared.map(|declared| declared.chips.into())).unwrap_or(1);
         let count = u32::try_from(asked).unwrap_or(u32::MAX);
-        let kind = size.topology.as_ref().map_or("", Topology::name);
-        let topology = size.topology.unwrap_or_else(|| Topology::standard(machine, count));
-        let most = if kind.is_empty() { chips_max(machine) } else { topology.chips_max(machine) };
+        let topology = size.topology.or(declared.map(|declared| declared.topology.clone()));
+        let (kind, most) = match &topology {
+            Some(topology) => (topology.name(), topology.chips_max(machine)),
+            None => ("", chips_max(machine)),
+        };
         let name = || machine.name.clone();
         if count == 0 || count > most {
             return Err(SystemError::Chips { name: name(), chips: asked, topology: kind, most });
         }
-        let network = Network::new(count, machine.c2c.links, topology.cables(machine, count));
+        let topology = topology.unwrap_or_else(|| Topology::standard(machine, count));
+        let network = topology.network(machine, count);
         let network = network.map_err(|errors| SystemError::Wiring { name: name(), errors })?;
         Ok(Self { description, chips: count, topology, network })
     }

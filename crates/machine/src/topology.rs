@@ -12,7 +12,7 @@
 //!   there are as many racks as those and one more, with a cable between each two.
 //! - `ring`: the first eastern link of a chip leads to the first western link of the next.
 
-use crate::network::Cable;
+use crate::network::{Cable, Network, WiringError};
 use crate::spec::{MachineSpec, PackageSpec};
 
 /// Chips of a system at most.
@@ -160,6 +160,9 @@ impl Topology {
     /// The standard shapes, from small to large.
     pub const STANDARD: [Self; 4] = [Self::Node, Self::Rack, Self::Nodes, Self::Racks];
 
+    /// All that a word and a number of chips say in full.
+    pub const NAMED: [Self; 5] = [Self::Node, Self::Rack, Self::Nodes, Self::Racks, Self::Ring];
+
     /// The smallest of the standard shapes that holds so many chips; the last if none does.
     pub fn standard(spec: &MachineSpec, chips: u32) -> Self {
         let holds = |shape: &Self| shape.chips_max(spec) >= chips;
@@ -178,9 +181,9 @@ impl Topology {
         }
     }
 
-    /// What a word stands for, where a number of chips completes it.
+    /// The topology of such a word.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::STANDARD.into_iter().chain([Self::Ring]).find(|topology| topology.name() == name)
+        Self::NAMED.into_iter().find(|topology| topology.name() == name)
     }
 
     /// The most chips that a machine can have in this topology.
@@ -188,18 +191,22 @@ impl Topology {
         Package::new(spec).capacity(self).min(CHIPS_MAX.into()) as u32
     }
 
-    /// The cables among the first `chips` chips, each in both directions, in order.
-    pub fn cables(&self, spec: &MachineSpec, chips: u32) -> Vec<Cable> {
+    /// The first `chips` chips and the cables among them, or all that is wrong with the cables.
+    pub fn network(&self, spec: &MachineSpec, chips: u32) -> Result<Network, Vec<WiringError>> {
         let mut cables = match self {
-            Self::Listed(listed) => listed.cables.iter().flat_map(|cable| [*cable, cable.reversed()]).collect(),
+            // Of a list that is sound as a whole.
+            Self::Listed(Listed { chips, cables }) => {
+                let both = cables.iter().flat_map(|cable| [*cable, cable.reversed()]);
+                Network::new(*chips, spec.c2c.links, both.collect())?.cables().to_vec()
+            }
             Self::Ring => ring(spec, chips),
             shape => shape.wired(spec, chips),
         };
         cables.retain(|cable| cable.from_chip < chips && cable.to_chip < chips);
-        cables.sort_unstable();
-        cables
+        Network::new(chips, spec.c2c.links, cables)
     }
 
+    /// The cables of a shape made of nodes.
     fn wired(&self, spec: &MachineSpec, chips: u32) -> Vec<Cable> {
         let package = Package::new(spec);
         let ports = (0..chips).flat_map(|chip| (0..spec.c2c.links.min(256)).map(move |link| (chip, link)));
