@@ -157,7 +157,11 @@ impl<B: Backend> Thread<B> {
                 self.take(command);
             }
             self.publish();
-            match self.engine.step() {
+            let made = self.engine.step();
+            self.gauges.steps.fetch_add(1, Ordering::Relaxed);
+            // Before anybody hears of the step: who was told of an answer's end finds its place free.
+            self.publish();
+            match made {
                 Ok(events) => {
                     self.gauges.failures.store(0, Ordering::Relaxed);
                     for event in events {
@@ -166,8 +170,6 @@ impl<B: Backend> Thread<B> {
                 }
                 Err(error) => self.fail(&error.to_string()),
             }
-            self.gauges.steps.fetch_add(1, Ordering::Relaxed);
-            self.publish();
         }
     }
 
