@@ -277,6 +277,33 @@ fn a_program_is_assembled_for_another_machine() {
     assert!(failure(asm, 1).contains("the program takes 2 chips") && !folder.join("two").exists());
 }
 
+/// Printed cables are a table for a description, and make the same system again.
+#[test]
+fn printed_cables_read_back() {
+    let folder = Folder::new("cables");
+    let description = success(folder.lockstep().args(["machine", "show", "lockstep1", "--toml"]));
+    let own = folder.join("own.toml");
+    for name in ["lockstep1:9", "lockstep1:ring5"] {
+        let cables = success(folder.lockstep().args(["machine", "show", name, "--cables"]));
+        std::fs::write(&own, format!("{description}\n{cables}")).unwrap();
+        let show =
+            |system: &Path| json(folder.lockstep().args(["machine", "show", "--json"]).arg(system)).0["wiring"].clone();
+        let (listed, shape) = (show(&own), show(name.as_ref()));
+        assert_eq!(listed["topology"], "listed");
+        for key in ["cables", "cables_between_halves", "pairs_by_hops"] {
+            assert_eq!(listed[key], shape[key], "{name}: {key}");
+        }
+        let again = success(folder.lockstep().args(["machine", "show"]).arg(&own).arg("--cables"));
+        let rows =
+            |text: &str| text.lines().filter(|line| line.starts_with("  [")).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(rows(&again), rows(&cables), "{name}");
+    }
+    let broken = "[topology]\nkind = \"listed\"\nchips = 3\nsource = \"chosen: a test\"\ncables = [[0, 1, 1, 16]]\n";
+    std::fs::write(&own, format!("{description}\n{broken}")).unwrap();
+    let error = failure(folder.lockstep().args(["machine", "check"]).arg(&own), 1);
+    assert!(error.contains("chip 0 link 1 to chip 1 link 16: a chip has 16 links"), "{error}");
+}
+
 #[test]
 fn machine_show_has_its_keys() {
     let folder = Folder::new("show");
@@ -294,6 +321,9 @@ fn machine_show_has_its_keys() {
     ] {
         assert_eq!(node["figures"][figure].as_u64(), Some(value), "{figure}");
     }
+    let wiring = &node["wiring"];
+    assert_eq!((wiring["topology"].as_str(), wiring["cables"].as_u64()), (Some("node"), Some(28)));
+    assert_eq!((&wiring["pairs_by_hops"], wiring["mean_hops"].as_f64()), (&serde_json::json!([0, 56]), Some(1.0)));
     let clock = &node["values"]["clock.hertz"];
     assert_eq!((clock["value"].as_u64(), clock["unit"].as_str()), (Some(900_000_000), Some("Hz")));
     for (key, entry) in node["values"].as_object().unwrap() {

@@ -9,6 +9,7 @@ pub mod access;
 pub mod check;
 pub mod declared;
 pub mod description;
+pub mod figures;
 pub mod geometry;
 pub mod hops;
 pub mod inst;

@@ -5,10 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::access::exchange_cycles;
 use crate::description::{Description, DescriptionError, PRESETS};
-use crate::geometry::Queue;
-use crate::inst::INST_BYTES;
+use crate::figures::{Figures, Wiring};
 use crate::network::{Cable, Network, WiringError};
 use crate::spec::MachineSpec;
 use crate::topology::Topology;
@@ -192,120 +190,18 @@ impl SystemSpec {
         format!("{}:{kind}{}", self.machine().name, self.chips)
     }
 
-    /// What follows from the description.
+    /// What follows of its chips.
     pub fn figures(&self) -> Figures {
         Figures::new(self)
+    }
+
+    /// What follows of its wiring; thousands of chips take a part of a second.
+    pub fn wiring(&self) -> Wiring {
+        Wiring::new(self)
     }
 }
 
 /// Most chips that the standard shapes join.
 pub fn chips_max(spec: &MachineSpec) -> u32 {
     Topology::STANDARD.iter().map(|shape| shape.chips_max(spec)).max().unwrap_or(1)
-}
-
-/// What follows from a system's description: counts, and caps a cycle and a second.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figures {
-    /// Chips.
-    pub chips: u64,
-    /// Nodes, of which the last may be in part filled.
-    pub nodes: u64,
-    /// Racks, of which the last may be in part filled.
-    pub racks: u64,
-    /// Links of a chip.
-    pub links_per_chip: u64,
-    /// Of these, to the other chips of its node: a full mesh.
-    pub links_in_node: u64,
-    /// Of these, to other nodes, where there are any.
-    pub links_global: u64,
-    /// Cycles that one vector occupies a link.
-    pub vector_cycles_per_link: u64,
-    /// Cycles from a send to the earliest receive that is always in time, without slack for drift.
-    pub exchange_cycles: u64,
-    /// Bytes of SRAM on a chip.
-    pub sram_bytes_per_chip: u64,
-    /// Bytes of SRAM in all.
-    pub sram_bytes: u64,
-    /// Instruction queues of a chip's memory, ALUs, matrix planes and switch units.
-    pub core_queues: u64,
-    /// All instruction queues of a chip: lane reducers and both sides of links too.
-    pub queues: u64,
-    /// Bytes that a chip's streams move a cycle, at most.
-    pub stream_bytes_per_cycle: u64,
-    /// Bytes that a chip's memory reads and writes a cycle, at most.
-    pub sram_bytes_per_cycle: u64,
-    /// Bytes of instructions that a chip's core queues issue a cycle, at most.
-    pub instruction_bytes_per_cycle: u64,
-    /// 8-bit multiply-adds of a chip a cycle, at most.
-    pub int8_multiply_adds_per_cycle: u64,
-    /// IEEE binary16 multiply-adds of a chip a cycle, at most.
-    pub fp16_multiply_adds_per_cycle: u64,
-    /// 8-bit operations of all chips a second, at most: a multiply-add is two.
-    pub int8_ops_per_second: u64,
-    /// IEEE binary16 operations of all chips a second, at most.
-    pub fp16_ops_per_second: u64,
-}
-
-impl Figures {
-    fn new(system: &SystemSpec) -> Self {
-        let spec = system.machine();
-        let chips = u64::from(system.chips);
-        let (lanes, streams) = (u64::from(spec.lanes()), u64::from(spec.streams));
-        let queues = spec.queues();
-        let is_core = |queue: &&Queue| !matches!(queue, Queue::Reduce(_) | Queue::Send(_) | Queue::Receive(_));
-        let core_queues = queues.iter().filter(is_core).count() as u64;
-        let nodes = chips.div_ceil(spec.package.chips_per_node.into());
-        // A binary16 tile takes half the inputs of two planes.
-        let int8 = u64::from(spec.planes()) * lanes * lanes;
-        let pairs = 2 * u64::from(spec.mxm.planes_per_hemisphere / 2);
-        let fp16 = pairs * (lanes / 2) * lanes;
-        let per_second = |multiply_adds: u64| (2 * multiply_adds * spec.clock_hertz).saturating_mul(chips);
-        Self {
-            chips,
-            nodes,
-            racks: nodes.div_ceil(spec.package.nodes_per_rack.into()),
-            links_per_chip: spec.c2c.links.into(),
-            links_in_node: chips.min(spec.package.chips_per_node.into()) - 1,
-            links_global: if nodes > 1 { spec.package.global_links_per_chip.into() } else { 0 },
-            vector_cycles_per_link: spec.c2c.vector_cycles.into(),
-            exchange_cycles: exchange_cycles(spec).into(),
-            sram_bytes_per_chip: spec.sram_bytes(),
-            sram_bytes: spec.sram_bytes() * chips,
-            core_queues,
-            queues: queues.len() as u64,
-            stream_bytes_per_cycle: 2 * streams * lanes,
-            // One read and one write of a vector a slice.
-            sram_bytes_per_cycle: 2 * 2 * u64::from(spec.mem.slices_per_hemisphere) * lanes,
-            instruction_bytes_per_cycle: core_queues * INST_BYTES as u64,
-            int8_multiply_adds_per_cycle: int8,
-            fp16_multiply_adds_per_cycle: fp16,
-            int8_ops_per_second: per_second(int8),
-            fp16_ops_per_second: per_second(fp16),
-        }
-    }
-
-    /// All figures with their names and units, in order: what `machine show` prints.
-    pub fn entries(&self) -> [(&'static str, u64, &'static str); 19] {
-        [
-            ("chips", self.chips, ""),
-            ("nodes", self.nodes, ""),
-            ("racks", self.racks, ""),
-            ("links_per_chip", self.links_per_chip, ""),
-            ("links_in_node", self.links_in_node, ""),
-            ("links_global", self.links_global, ""),
-            ("vector_cycles_per_link", self.vector_cycles_per_link, "cycles"),
-            ("exchange_cycles", self.exchange_cycles, "cycles"),
-            ("sram_bytes_per_chip", self.sram_bytes_per_chip, "bytes"),
-            ("sram_bytes", self.sram_bytes, "bytes"),
-            ("core_queues", self.core_queues, ""),
-            ("queues", self.queues, ""),
-            ("stream_bytes_per_cycle", self.stream_bytes_per_cycle, "bytes"),
-            ("sram_bytes_per_cycle", self.sram_bytes_per_cycle, "bytes"),
-            ("instruction_bytes_per_cycle", self.instruction_bytes_per_cycle, "bytes"),
-            ("int8_multiply_adds_per_cycle", self.int8_multiply_adds_per_cycle, ""),
-            ("fp16_multiply_adds_per_cycle", self.fp16_multiply_adds_per_cycle, ""),
-            ("int8_ops_per_second", self.int8_ops_per_second, "op/s"),
-            ("fp16_ops_per_second", self.fp16_ops_per_second, "op/s"),
-        ]
-    }
 }

@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use lockstep_machine::access::{Effect, Place, accesses, exchange_cycles, scale_vectors, tile_vectors};
+use lockstep_machine::figures::Figures;
 use lockstep_machine::geometry::{Direction, Hemisphere, Queue};
 use lockstep_machine::inst::field::{Stream, Uint};
 use lockstep_machine::inst::operand::{Address, Half, Orientation, Slot, TileKind};
 use lockstep_machine::inst::{INST_BYTES, Inst, TABLE};
 use lockstep_machine::legal;
 use lockstep_machine::spec::MachineSpec;
-use lockstep_machine::system::{Figures, SystemSpec, chips_max};
+use lockstep_machine::system::{SystemSpec, chips_max};
 
 fn spec() -> MachineSpec {
     MachineSpec::preset("tsp2020").unwrap()
@@ -152,14 +153,15 @@ fn an_exchange_waits_for_the_slowest_link() {
 fn packaging() {
     let spec = spec();
     assert_eq!(spec.c2c.links, 16, "[T] 16 links a chip");
-    let node = figures("tsp2020:8");
-    assert_eq!((node.nodes, node.links_in_node), (1, 7), "[S] 8 chips a node, a full mesh of 7 links a chip");
-    let rack = figures("tsp2020:72");
-    assert_eq!((rack.nodes, rack.racks, rack.links_global), (9, 1, 4), "[S] 9 nodes a rack, 4 global links a chip");
+    let [node, rack] = ["tsp2020:8", "tsp2020:72"].map(|name| SystemSpec::preset(name).unwrap().wiring());
+    assert_eq!((node.nodes, node.cables_per_chip_min), (1, 7), "[S] 8 chips a node, a full mesh of 7 links a chip");
+    assert_eq!((rack.nodes, rack.racks), (9, 1), "[S] 9 nodes a rack");
+    assert_eq!(rack.cables_per_chip_min, 7 + 4, "[S] 4 global links a chip");
     assert_eq!(chips_max(&spec), 10_440, "[S] the largest Dragonfly, 145 racks");
     let mut without_racks = spec.clone();
     without_racks.package.nodes_per_rack = 1 << 10;
     assert_eq!(chips_max(&without_racks), 264, "[S] 33 nodes with a link between each two");
+    assert_eq!(SystemSpec::preset("tsp2020:264").unwrap().wiring().hops.diameter(), 3, "[S] 3 hops");
 }
 
 #[test]

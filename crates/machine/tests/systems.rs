@@ -6,30 +6,47 @@ use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::{Size, SystemError, SystemName, SystemSpec, chips_max};
 use lockstep_machine::topology::{CHIPS_MAX, Topology};
 
+/// The smallest of the standard shapes holds the chips; what is left of its last node or rack is spare.
 #[test]
 fn a_name_is_a_machine_and_a_count() {
-    for (name, chips, nodes, racks) in
-        [("lockstep1", 1, 1, 1), ("lockstep1:1", 1, 1, 1), ("lockstep1:8", 8, 1, 1), ("lockstep1:9", 9, 2, 1)]
-            .into_iter()
-            .chain([("tsp2020:72", 72, 9, 1), ("lockstep1:73", 73, 10, 2), ("lockstep1:10440", 10_440, 1_305, 145)])
-    {
+    for (name, topology, chips, nodes, racks, spare_chips, spare_nodes) in [
+        ("lockstep1", "node", 1, 1, 1, 0, 0),
+        ("lockstep1:1", "node", 1, 1, 1, 0, 0),
+        ("lockstep1:5", "node", 5, 1, 1, 3, 0),
+        ("lockstep1:8", "node", 8, 1, 1, 0, 0),
+        ("lockstep1:9", "rack", 9, 2, 1, 63, 7),
+        ("lockstep1:64", "rack", 64, 8, 1, 8, 1),
+        ("tsp2020:72", "rack", 72, 9, 1, 0, 0),
+        ("lockstep1:73", "nodes", 73, 10, 2, 7, 0),
+        ("lockstep1:264", "nodes", 264, 33, 4, 0, 0),
+        ("lockstep1:265", "racks", 265, 34, 4, 23, 2),
+        ("lockstep1:racks64", "racks", 64, 8, 1, 8, 1),
+        ("lockstep1:10440", "racks", 10_440, 1_305, 145, 0, 0),
+        ("lockstep1:ring12", "ring", 12, 0, 0, 0, 0),
+    ] {
         let system = SystemSpec::preset(name).unwrap();
-        let figures = system.figures();
-        assert_eq!((system.chips, figures.nodes, figures.racks), (chips, nodes, racks), "{name}");
+        let wiring = system.wiring();
+        assert_eq!((system.topology.name(), system.chips), (topology, chips), "{name}");
+        assert_eq!((wiring.nodes, wiring.racks), (nodes, racks), "{name}");
+        assert_eq!((wiring.spare_chips, wiring.spare_nodes), (spare_chips, spare_nodes), "{name}");
         assert_eq!(SystemSpec::preset(&system.name()).unwrap(), system);
     }
 }
 
 #[test]
-fn links_of_a_chip_are_a_full_mesh_and_the_rest_global() {
-    let links = |name: &str| {
-        let figures = SystemSpec::preset(name).unwrap().figures();
-        (figures.links_per_chip, figures.links_in_node, figures.links_global)
+fn cables_of_a_chip_are_a_full_mesh_and_those_beyond_its_node() {
+    let cables = |name: &str| {
+        let wiring = SystemSpec::preset(name).unwrap().wiring();
+        (wiring.cables, wiring.cables_per_chip_min, wiring.cables_per_chip_max, wiring.cables_between_halves)
     };
-    assert_eq!(links("lockstep1"), (16, 0, 0));
-    assert_eq!(links("lockstep1:2"), (16, 1, 0));
-    assert_eq!(links("lockstep1:8"), (16, 7, 0));
-    assert_eq!(links("lockstep1:72"), (16, 7, 4));
+    assert_eq!(cables("lockstep1"), (0, 0, 0, 0));
+    assert_eq!(cables("lockstep1:2"), (1, 1, 1, 1));
+    assert_eq!(cables("lockstep1:8"), (28, 7, 7, 16));
+    // 8 nodes of 28, and 4 between each two of them: 16 pairs from half to half.
+    assert_eq!(cables("lockstep1:64"), (8 * 28 + 28 * 4, 10, 11, 16 * 4));
+    assert_eq!(cables("lockstep1:72").0, 72 * 11 / 2);
+    assert_eq!(cables("lockstep1:10440").0, 10_440 * 11 / 2);
+    assert_eq!(cables("lockstep1:ring9"), (9, 2, 2, 2));
 }
 
 /// Multiply-adds, bytes and operations grow with the chips; caps a cycle are a chip's.

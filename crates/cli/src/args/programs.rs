@@ -171,7 +171,10 @@ pub struct SimulateArguments {
 
 const MACHINE_EXAMPLES: &str = "\
 Examples:
-  lockstep machine show lockstep1:8            a node: every value and its source, and what follows
+  lockstep machine show lockstep1:8            a node: its wiring, what follows, every value and its source
+  lockstep machine show lockstep1:10440 --json
+  lockstep machine show lockstep1:ring8        eight chips in a ring
+  lockstep machine show lockstep1:8 --cables   which link of which chip leads where
   lockstep machine show lockstep1 --toml > my.toml
   lockstep machine check my.toml               all mistakes, by key";
 
@@ -179,15 +182,19 @@ Examples:
 #[derive(Debug, Subcommand)]
 #[command(after_help = MACHINE_EXAMPLES)]
 pub enum MachineCommand {
-    /// Print a system: its values with their sources, and the figures that follow
+    /// Print a system: its wiring, its values with their sources, and the figures that follow
     #[command(after_help = MACHINE_EXAMPLES)]
     Show {
-        /// A preset and a number of chips, such as lockstep1:8, or a description's file, also with a number
+        /// A preset and a number of chips, such as lockstep1:8 or lockstep1:ring8, or a description's file, also with
+        /// a number
         #[arg(value_name = "SYSTEM", default_value = "lockstep1")]
         system: String,
         /// Print the description as TOML, to start one of your own from
-        #[arg(long, conflicts_with = "json")]
+        #[arg(long, conflicts_with_all = ["json", "cables"])]
         toml: bool,
+        /// Print each cable, as a table [topology] for a description of your own
+        #[arg(long, conflicts_with = "json")]
+        cables: bool,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
