@@ -42,6 +42,8 @@ pub enum Place {
     LinkIn(u8),
     /// The unit behind a queue, for one cycle.
     Port(Queue),
+    /// The chip's clock: it is back in line from the cycle after its use on.
+    Clock,
 }
 
 /// Bank of a slice, 0 or 1.
@@ -86,7 +88,7 @@ pub enum Effect {
     Write,
     /// Leaves a value in some superlanes over what else is there (a quiet gather, a scatter).
     Merge,
-    /// Occupies a port. Two uses in one cycle are a clash.
+    /// Occupies a port, where two uses in one cycle are a clash; or aligns the clock.
     Use,
 }
 
@@ -190,6 +192,24 @@ pub fn exchange_cycles(spec: &MachineSpec) -> u32 {
     spec.c2c.send_delay + spec.c2c.vector_cycles + spec.c2c.latency_max_cycles
 }
 
+/// Cycles of slack that drift asks of an exchange between two chips, on top of [`exchange_cycles`]: `ceil(2 ppm cycles /
+/// 1,000,000) + 1`, where `cycles` is how long ago the clocks of both were aligned: of the sender's alignment before the
+/// `send` and the receiver's before the `receive`, the time since the one that is longer ago. The entry's start is an
+/// alignment. The 1 is for clocks that are in line but not in phase.
+///
+/// A program may ask for at most `slack_max_cycles`: see [`aligned_cycles_max`].
+pub fn drift_slack(spec: &MachineSpec, cycles: u64) -> u64 {
+    let millionths = 2 * u128::from(spec.time.drift_ppm_max) * u128::from(cycles);
+    u64::try_from(millionths.div_ceil(1_000_000) + 1).unwrap_or(u64::MAX)
+}
+
+/// The longest time after an alignment, in cycles, at which chips may still exchange vectors; `None` where the machine's
+/// slack allows no exchange at all.
+pub fn aligned_cycles_max(spec: &MachineSpec) -> Option<u64> {
+    let drift = u64::from(spec.c2c.slack_max_cycles).checked_sub(1)?;
+    Some((drift * 1_000_000).checked_div(2 * u64::from(spec.time.drift_ppm_max)).unwrap_or(u64::MAX))
+}
+
 /// Calls `visit` with each access of one issue. The order of the reads numbers the operands of flow edges.
 pub fn accesses(issue: &Repeated, queue: Queue, spec: &MachineSpec, visit: &mut impl FnMut(Access)) {
     let mut visitor = Visitor { position: spec.position(queue), visit };
@@ -200,8 +220,8 @@ pub fn accesses(issue: &Repeated, queue: Queue, spec: &MachineSpec, visit: &mut 
         | Inst::Sync {}
         | Inst::Notify {}
         | Inst::Deskew {}
-        | Inst::Transmit {}
-        | Inst::RuntimeDeskew { .. } => {}
+        | Inst::Transmit {} => {}
+        Inst::RuntimeDeskew { cycles } => v.access(cycles.get().saturating_sub(1), Place::Clock, Effect::Use),
         Inst::Fetch { from } => {
             for vector in 0..spec.instruction.fetch_bytes.div_ceil(spec.lanes()) {
                 v.read(vector, v.stream(from));

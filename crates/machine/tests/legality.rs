@@ -65,6 +65,7 @@ fn exists(access: Access, queue: Queue, spec: &MachineSpec) -> Result<(), TestCa
                 if a + 1 == b && spec.plane_hemisphere(a) == spec.plane_hemisphere(b));
             spec.has_queue(unit) && (unit == queue || pair)
         }
+        Place::Clock => access.effect == Effect::Use,
     };
     prop_assert!(there, "{} touches {:?} of {queue}", spec.name, access);
     Ok(())
@@ -79,7 +80,8 @@ fn sound(inst: Inst, queue: Queue, spec: &MachineSpec) -> Result<bool, TestCaseE
     prop_assert!(inst.class().runs_on(queue));
     let mut all = Vec::new();
     accesses(&inst.into(), queue, spec, &mut |access| all.push(access));
-    prop_assert_eq!(all.is_empty(), inst.class() == Class::Control && !matches!(inst, Inst::Fetch { .. }));
+    let acts = inst.class() != Class::Control || matches!(inst, Inst::Fetch { .. } | Inst::RuntimeDeskew { .. });
+    prop_assert_eq!(all.is_empty(), !acts);
     let mut written = Vec::new();
     for access in &all {
         exists(*access, queue, spec)?;

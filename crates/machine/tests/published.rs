@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_machine::access::{Effect, Place, accesses, exchange_cycles, scale_vectors, tile_vectors};
+use lockstep_machine::access::{
+    Effect, Place, accesses, aligned_cycles_max, drift_slack, exchange_cycles, scale_vectors, tile_vectors,
+};
 use lockstep_machine::figures::Figures;
 use lockstep_machine::geometry::{Direction, Hemisphere, Queue};
 use lockstep_machine::inst::field::{Stream, Uint};
@@ -147,6 +149,29 @@ fn an_exchange_waits_for_the_slowest_link() {
     // [S] latencies in a node of 209 to 228 cycles. Stagger (19), a chosen 4 and the vector's own 24 come before.
     assert_eq!((spec.c2c.latency_min_cycles, spec.c2c.latency_max_cycles), (209, 228));
     assert_eq!(exchange_cycles(&spec), 4 + spec.stagger() + 24 + 228);
+}
+
+#[test]
+fn chips_stay_aligned_for_as_long_as_the_slack_allows() {
+    let spec = spec();
+    assert_eq!((spec.time.drift_ppm_max, spec.c2c.slack_max_cycles), (100, 8));
+    // ceil(2 x 100 x cycles / 1,000,000) + 1
+    for (cycles, slack) in [(0, 1), (1, 2), (5_000, 2), (5_001, 3), (35_000, 8), (35_001, 9)] {
+        assert_eq!(drift_slack(&spec, cycles), slack, "{cycles}");
+    }
+    assert_eq!(aligned_cycles_max(&spec), Some(35_000));
+    let with = |ppm, slack| {
+        let mut other = spec.clone();
+        (other.time.drift_ppm_max, other.c2c.slack_max_cycles) = (ppm, slack);
+        aligned_cycles_max(&other)
+    };
+    assert_eq!([with(100, 0), with(100, 1), with(0, 1)], [None, Some(0), Some(u64::MAX)]);
+    for (ppm, slack) in [(1, 2), (37, 5), (333, 17), (10_000, 4096)] {
+        let mut other = spec.clone();
+        (other.time.drift_ppm_max, other.c2c.slack_max_cycles) = (ppm, slack);
+        let most = aligned_cycles_max(&other).unwrap();
+        assert!(drift_slack(&other, most) <= slack.into() && drift_slack(&other, most + 1) > slack.into());
+    }
 }
 
 #[test]

@@ -105,11 +105,10 @@ impl<'a> BlockBuilder<'a> {
         if !self.spec.has_queue(queue) || !inst.class().runs_on(queue) {
             return Err(BuildError::Queue { queue, inst, machine: self.spec.name.clone() });
         }
-        let last = |start: u64, t: Repetition| start + u64::from(t.issues - 1) * u64::from(t.every);
         let placed = self.queues.entry(queue).or_default();
-        let before = placed.range(..=last(cycle, times)).next_back();
+        let before = placed.range(..next(cycle, &inst, times)).next_back();
         if let Some((start, (taken, theirs))) = before
-            && last(*start, *theirs) >= cycle
+            && next(*start, taken, *theirs) > cycle
         {
             return Err(BuildError::Taken { queue, cycle, taken: *taken, wanted: inst });
         }
@@ -127,12 +126,12 @@ impl<'a> BlockBuilder<'a> {
             for (cycle, (inst, times)) in placed {
                 pad(&mut insts, cycle - now);
                 insts.push(inst.encode());
-                now = cycle + 1;
                 if times.issues > 1 {
                     insts.push(repeat(*times).encode());
-                    now += u64::from(times.issues - 1) * u64::from(times.every);
                 }
-                let ends = now - 1 + u64::from(duration(&(*inst).into(), queue, self.spec));
+                now = next(*cycle, inst, *times);
+                let last = cycle + u64::from(times.issues - 1) * u64::from(times.every);
+                let ends = last + u64::from(duration(&(*inst).into(), queue, self.spec));
                 block.cycles = block.cycles.max(ends);
             }
             block.queues.push(QueueText { queue, insts });
@@ -281,6 +280,15 @@ impl<'a> ProgramBuilder<'a> {
         derive(&mut self.program)?;
         Ok(self.program)
     }
+}
+
+/// The cycle at which a queue can issue something else.
+fn next(cycle: u64, inst: &Inst, times: Repetition) -> u64 {
+    let own = match inst {
+        Inst::RuntimeDeskew { cycles } => cycles.get().into(),
+        _ => 1,
+    };
+    cycle + u64::from(times.issues - 1) * u64::from(times.every) + own
 }
 
 /// Fills `cycles` cycles without instructions.

@@ -3,7 +3,7 @@
 use lockstep_machine::access::Repeated;
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::field::Stride;
-use lockstep_machine::inst::{DecodeError, INST_BYTES, Inst};
+use lockstep_machine::inst::{Class, DecodeError, INST_BYTES, Inst};
 use lockstep_machine::spec::MachineSpec;
 
 use crate::program::{Block, IssueId, QueueText};
@@ -48,6 +48,14 @@ pub enum TextError {
         /// The instruction's place.
         inst: u32,
     },
+    /// The block aligns its chip and does something else too.
+    #[error("{queue} instruction {inst}: a block that aligns its chip has one runtime_deskew and does nothing else")]
+    Align {
+        /// The queue.
+        queue: Queue,
+        /// The instruction's place.
+        inst: u32,
+    },
     /// The block has more than one `notify`, or a `sync` after it, or without it.
     #[error("{queue} instruction {inst}: a block has one notify, and each sync is issued no later than it")]
     Barrier {
@@ -82,7 +90,8 @@ struct Step {
 }
 
 /// All issues of a block's units, sorted by cycle, then by queue. Control instructions issue nothing, but for `ifetch`,
-/// which reads a stream. An issue takes few bytes: it is told when it is asked for.
+/// which reads a stream, and `runtime_deskew`, which changes the clock. An issue takes few bytes: it is told when it is
+/// asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Issues {
     runs: Vec<Run>,
@@ -103,6 +112,7 @@ impl Issues {
                 return Ok(None);
             }
         }
+        check_alignment(&runs)?;
         Ok(Some(Self { steps: by_cycle(&runs, total), runs }))
     }
 
@@ -225,6 +235,14 @@ fn notify_cycle(block: &Block, spec: &MachineSpec) -> Result<Option<u64>, TextEr
     Ok(found)
 }
 
+/// While a chip's clock is brought back in line its cycles have no even length: it must not do anything else meanwhile.
+fn check_alignment(runs: &[Run]) -> Result<(), TextError> {
+    match runs.iter().find(|run| matches!(run.inst, Inst::RuntimeDeskew { .. })) {
+        Some(run) if runs.len() > 1 => Err(TextError::Align { queue: run.queue, inst: run.place }),
+        _ => Ok(()),
+    }
+}
+
 /// Instructions of one queue with their cycles, before repetitions are unrolled.
 struct Walk<'a> {
     queue: Queue,
@@ -250,12 +268,10 @@ impl Walk<'_> {
             };
             let follows = std::mem::take(&mut repeatable);
             match *inst {
-                Inst::Nop { cycles } | Inst::RuntimeDeskew { cycles } => {
-                    if cycles.get() == 0 {
-                        return Err(TextError::NoCycles { queue, inst: at });
-                    }
-                    cycle += u64::from(cycles.get());
+                Inst::Nop { cycles } | Inst::RuntimeDeskew { cycles } if cycles.get() == 0 => {
+                    return Err(TextError::NoCycles { queue, inst: at });
                 }
+                Inst::Nop { cycles } => cycle += u64::from(cycles.get()),
                 Inst::Sync {} | Inst::Notify {} => {
                     cycle = match self.barrier_end {
                         Some(end) if cycle + self.barrier_cycles <= end => end,
@@ -293,8 +309,11 @@ impl Walk<'_> {
                     });
                     *total += 1;
                     // Control is not repeated.
-                    repeatable = !matches!(inst, Inst::Fetch { .. });
-                    cycle += 1;
+                    repeatable = inst.class() != Class::Control;
+                    cycle += match inst {
+                        Inst::RuntimeDeskew { cycles } => cycles.get().into(),
+                        _ => 1,
+                    };
                 }
             }
             if *total > self.limit {

@@ -3,26 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_machine::access::{Effect, Place, WordAddress, exchange_cycles};
+use lockstep_machine::access::{Effect, Place, WordAddress};
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::operand::TileKind;
-use lockstep_machine::spec::MachineSpec;
 use lockstep_program::program::{Binding, BindingKind, Entry, Instance, Origin, Program, TableOrigin, Word};
 
 use crate::edges::Edges;
 use crate::fault::{Fault, FaultKind, LocalFault, Unit};
 use crate::link::{LastingAccess, LinkedBlock, issue_fault};
 use crate::say;
+use crate::traffic::Traffic;
 use crate::words::{Contents, Words, Writer};
-
-/// Vectors that crossed one link.
-#[derive(Default)]
-struct Traffic {
-    /// Cycles of the sends' issues, as they are found at the receiving side.
-    sent: Vec<u64>,
-    received: Vec<(u64, Queue)>,
-}
 
 /// The lasting state of one chip, as far as hazards need it.
 struct ChipState<'a> {
@@ -38,6 +30,7 @@ struct ChipState<'a> {
     reductions: Vec<Writer>,
     sends: Vec<Vec<u64>>,
     receives: Vec<Vec<(u64, Queue)>>,
+    aligned: Vec<u64>,
 }
 
 /// Checks an entry on all chips, whose memory holds `contents`; with `edges`, operands are compared with those, and what is
@@ -50,7 +43,8 @@ pub(crate) fn check_entry<'a>(
     edges: Option<&'a [Edges<'a>]>,
     unwritten: &mut Unwritten<'_>,
 ) -> Result<(), Fault> {
-    let mut links: Vec<Traffic> = program.links.iter().map(|_| Traffic::default()).collect();
+    let mut links = Vec::new();
+    links.resize_with(program.links.len(), Traffic::default);
     let mut end = 0;
     for chip in 0..program.chips {
         let mut state = ChipState::new(program, linked, chip, &contents[chip as usize], edges);
@@ -78,15 +72,18 @@ pub(crate) fn check_entry<'a>(
         for (link, traffic) in program.links.iter().zip(&mut links) {
             if link.from_chip == chip {
                 traffic.sent.clone_from(&state.sends[link.from_link as usize]);
+                traffic.sender.clone_from(&state.aligned);
             }
             if link.to_chip == chip {
                 traffic.received.clone_from(&state.receives[link.to_link as usize]);
+                traffic.receiver.clone_from(&state.aligned);
             }
         }
         state.check_connected()?;
     }
     for (link, traffic) in program.links.iter().zip(&links) {
-        check_link(&program.machine, traffic).map_err(|fault| fault.at(link.to_chip, 0))?;
+        let same = link.from_chip == link.to_chip;
+        traffic.check(&program.machine, same).map_err(|fault| fault.at(link.to_chip, 0))?;
     }
     if end != entry.cycles {
         let message = format!("entry {} takes {end} cycles, predicted were {}", entry.name, entry.cycles);
@@ -122,30 +119,6 @@ fn whole(kind: FaultKind, chip: u32, cycle: u64, message: String) -> Fault {
     Fault { kind, cycle, chip, unit: Unit(None), message }
 }
 
-/// Every vector is there when it is taken, and never are more waiting than the receiver holds.
-fn check_link(spec: &MachineSpec, traffic: &Traffic) -> Result<(), LocalFault> {
-    let shortest = u64::from(spec.c2c.send_delay + spec.c2c.vector_cycles + spec.c2c.latency_min_cycles);
-    let fault = |kind, (cycle, queue): (u64, Queue), message: String| LocalFault::new(kind, cycle, queue, message);
-    for (nth, &(cycle, queue)) in traffic.received.iter().enumerate() {
-        let late = |what: &str| format!("vector {nth} of the link {what}");
-        match traffic.sent.get(nth) {
-            Some(sent) if sent + u64::from(exchange_cycles(spec)) <= cycle => {}
-            Some(_) => return Err(fault(FaultKind::LinkLate, (cycle, queue), late("may still be on its way"))),
-            None => return Err(fault(FaultKind::LinkLate, (cycle, queue), late("is never sent"))),
-        }
-    }
-    for (nth, sent) in traffic.sent.iter().enumerate() {
-        let arrives = sent + shortest;
-        let waiting = nth + 1 - traffic.received.iter().filter(|(cycle, _)| *cycle < arrives).count().min(nth + 1);
-        if waiting > spec.c2c.fifo_vectors as usize {
-            let queue = traffic.received.last().map_or(Queue::Receive(0), |(_, queue)| *queue);
-            let message = format!("{waiting} vectors may wait at once, the receiver holds {}", spec.c2c.fifo_vectors);
-            return Err(fault(FaultKind::LinkOverflow, (arrives, queue), message));
-        }
-    }
-    Ok(())
-}
-
 impl<'a> ChipState<'a> {
     fn new(
         program: &'a Program<'a>,
@@ -169,6 +142,7 @@ impl<'a> ChipState<'a> {
             reductions: vec![Writer::Nobody; spec.vxm.reduce_units as usize],
             sends: vec![Vec::new(); spec.c2c.links as usize],
             receives: vec![Vec::new(); spec.c2c.links as usize],
+            aligned: Vec::new(),
         }
     }
 
@@ -210,6 +184,7 @@ impl<'a> ChipState<'a> {
         let linked = &self.linked[instance.block as usize];
         let edges = self.edges.map(|edges| &edges[instance.block as usize]);
         let mut cursors = edges.map(Edges::cursors);
+        self.aligned.extend(linked.aligned.map(|cycle| instance.start + cycle));
         for access in linked.lasting() {
             match access.touch.effect {
                 Effect::Read { age } => {

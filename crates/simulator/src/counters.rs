@@ -108,8 +108,13 @@ fn count_block(block: &LinkedBlock, spec: &MachineSpec) -> Counters {
     let mut counters = Counters { driven: block.driven, hops: block.hops, ..Counters::default() };
     let lanes = u64::from(spec.lanes());
     for issue in 0..block.issues.len() {
+        let inst = block.issues.inst(issue);
+        if matches!(inst, Inst::RuntimeDeskew { .. }) {
+            // The unit behind its queue does nothing.
+            continue;
+        }
         counters.issues[unit(block.issues.id(issue).queue)] += 1;
-        match *block.issues.inst(issue) {
+        match *inst {
             Inst::Mem { bank0, bank1 } => {
                 for slot in [bank0, bank1] {
                     counters.reads += u64::from(matches!(slot, Slot::Read(..)));

@@ -31,6 +31,8 @@ pub enum FaultKind {
     LinkLate,
     /// More vectors on their way into a receiver than it can hold.
     LinkOverflow,
+    /// Chips that exchange a vector too long after their clocks were aligned.
+    Unaligned,
     /// Blocks of one chip that overlap in time, or do not fit the entry.
     Overlap,
     /// Cycles that differ from the predicted ones.
@@ -49,7 +51,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Illegal,
         Self::EmptyRead,
         Self::StreamClash,
@@ -62,6 +64,7 @@ impl FaultKind {
         Self::Unconnected,
         Self::LinkLate,
         Self::LinkOverflow,
+        Self::Unaligned,
         Self::Overlap,
         Self::CycleMismatch,
         Self::Overflow,

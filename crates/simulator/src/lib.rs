@@ -30,6 +30,7 @@ mod tape;
 mod tile;
 mod touches;
 mod trace;
+mod traffic;
 mod value;
 mod vector;
 mod words;

@@ -68,6 +68,8 @@ pub(crate) struct LinkedBlock {
     lasting: Vec<Lasting>,
     /// One more than the cycle of the last access.
     pub(crate) cycles: u64,
+    /// From which cycle on it leaves its chip's clock in line, if it aligns it.
+    pub(crate) aligned: Option<u64>,
     /// Registers that values moved by until their last reader, and values that were put on streams.
     pub(crate) hops: u64,
     pub(crate) driven: u64,
@@ -136,6 +138,7 @@ struct Linker<'a> {
     /// Writes of lasting places in the cycle at hand.
     written: Vec<Lasting>,
     last_cycle: u64,
+    aligned: Option<u64>,
 }
 
 /// Numbers for queues, without searching.
@@ -220,6 +223,7 @@ impl<'a> Linker<'a> {
             lasting: Vec::with_capacity(issues.len()),
             written: Vec::new(),
             last_cycle: 0,
+            aligned: None,
             issues,
         }
     }
@@ -296,8 +300,10 @@ impl<'a> Linker<'a> {
         let bucket = (when as usize) & (self.calendar.len() - 1);
         match *effect {
             Effect::Use => {
-                let Place::Port(queue) = *place else { return Ok(0) };
-                self.use_port(when, queue, issue)?;
+                match *place {
+                    Place::Port(queue) => self.use_port(when, queue, issue)?,
+                    _ => self.aligned = Some(when + 1),
+                }
                 return Ok(0);
             }
             Effect::Read { .. } => {
@@ -502,9 +508,10 @@ impl<'a> Linker<'a> {
     /// Orders the tape and gives values their slots.
     fn into_block(self) -> Result<LinkedBlock, LocalFault> {
         self.check_claims()?;
-        let Self { spec, issues, touches, lasting, last_cycle, values, hops, driven, tape, .. } = self;
+        let Self { spec, issues, touches, lasting, last_cycle, aligned, values, hops, driven, tape, .. } = self;
         let cycles = if issues.is_empty() { 0 } else { last_cycle + 1 };
-        let mut block = LinkedBlock { issues, touches, lasting, cycles, hops, driven, ..LinkedBlock::default() };
+        let mut block =
+            LinkedBlock { issues, touches, lasting, cycles, aligned, hops, driven, ..LinkedBlock::default() };
         check_banks(&block)?;
         if tape {
             let (ops, operands, results) = (&self.ops, &self.operands, &self.results);

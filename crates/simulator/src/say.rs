@@ -27,6 +27,7 @@ pub(crate) fn place(place: &Place) -> String {
         Place::LinkOut(link) => format!("send.{link}"),
         Place::LinkIn(link) => format!("receive.{link}"),
         Place::Port(queue) => queue.to_string(),
+        Place::Clock => "the clock".to_owned(),
     }
 }
 

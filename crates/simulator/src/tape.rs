@@ -115,8 +115,8 @@ fn place_op(issue: &Issue, spec: &MachineSpec, place: &mut impl FnMut(u64, Part)
         Inst::Install { .. } => place(key(issue.cycle, 2), Part::Whole),
         Inst::Load { .. } | Inst::Scale { .. } | Inst::Codebook { .. } => place(key(issue.cycle, 3), Part::Whole),
         Inst::Scatter { .. } => place(written, Part::Whole),
-        // Text is not a value: only its timing is simulated.
-        Inst::Fetch { .. } => {}
+        // Text and clocks are no values: only their timing is simulated.
+        Inst::Fetch { .. } | Inst::RuntimeDeskew { .. } => {}
         Inst::Mem { bank0, bank1 } => {
             if [bank0, bank1].iter().any(|slot| matches!(slot, Slot::Read(..))) {
                 place(key(issue.cycle, 0), Part::Read);

@@ -12,14 +12,14 @@
 
 #[path = "support/orders.rs"]
 mod orders;
+#[path = "support/predict.rs"]
+mod predict;
 
 use std::fmt::Write as _;
 
 use lockstep_kernels::Kernels;
-use lockstep_machine::access::duration;
 use lockstep_machine::inst::operand::Format;
-use lockstep_program::issues::{Issue, block_issues};
-use lockstep_program::program::{BindingKind, Instance};
+use lockstep_program::program::BindingKind;
 use lockstep_program::{Program, derive, file, text, verify};
 use lockstep_simulator::{Error, FaultKind, Linked, Report, Simulator};
 
@@ -98,7 +98,7 @@ fn outcome(name: &str, source: &str, checked: &mut usize) -> String {
     // Where the flow could not be derived there is none to look at, and cycles are what the instructions take.
     let has_flow = violations.is_empty() || !parsed.derive;
     if !has_flow {
-        predict(&mut program);
+        predict::predict(&mut program);
     }
     let linked = if has_flow { Linked::new(&program) } else { Linked::without_flow(&program) };
     match linked {
@@ -109,20 +109,6 @@ fn outcome(name: &str, source: &str, checked: &mut usize) -> String {
         }
     }
     found
-}
-
-/// Predicts the cycles of a program whose flow cannot be derived, so that the simulator finds what is wrong with it.
-fn predict(program: &mut Program<'_>) {
-    let spec = &program.machine;
-    for block in &mut program.blocks {
-        let issues = block_issues(block, spec, 1 << 20).ok().flatten().unwrap_or_default();
-        let end = |issue: &Issue| issue.cycle + u64::from(duration(&issue.what, issue.id.queue, spec));
-        block.cycles = issues.iter().map(end).max().unwrap_or(0);
-    }
-    for entry in &mut program.entries {
-        let end = |instance: &Instance| instance.start + program.blocks[instance.block as usize].cycles;
-        entry.cycles = entry.instances.iter().map(end).max().unwrap_or(0);
-    }
 }
 
 fn round_trip(name: &str, program: &Program<'_>) {

@@ -138,7 +138,7 @@ instructions! {
     Control Deskew = 0x06 "deskew" {}
     #[doc = "Sends a time mark over every link of the chip's tree of alignment."]
     Control Transmit = 0x07 "transmit" {}
-    #[doc = "Counts exactly `cycles` of program time while the chip's clock is brought back in line."]
+    #[doc = "Counts exactly `cycles` of program time while the chip's clock is brought back in line; the chip does nothing else until then."]
     Control RuntimeDeskew = 0x08 "runtime_deskew" {
         #[doc = "Cycles of program time, at least one epoch."] cycles: Uint<32>,
     }

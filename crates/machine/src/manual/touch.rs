@@ -113,6 +113,7 @@ fn places(first: Place, last: Place) -> String {
         (Place::Accumulator(_, row), _) => format!("accumulator row {row}"),
         (Place::LinkOut(link), _) => format!("a vector on link {link}"),
         (Place::LinkIn(link), _) => format!("the next vector of link {link}"),
+        (Place::Clock, _) => "the chip's clock".to_owned(),
         (other, _) => format!("{other:?}"),
     }
 }

@@ -171,8 +171,8 @@ fn links(spec: &MachineSpec) -> String {
 
 Queues `send.0` to `send.{last}` and `receive.0` to `receive.{last}`; the first {half} leave by the western hemisphere. A vector takes {vector}
 cycles of a link and {least} to {most} cycles of flight. Receives are scheduled for the longest: {exchange} cycles after the issue of the
-`send`, and as many more as clocks may have drifted, at most {slack}. A vector that comes later is a fault; so is one that finds
-{fifo} others waiting.
+`send`, and as many more as clocks may have drifted, at most {slack}: `ceil(2 x {ppm} x cycles / 1,000,000) + 1`, {aligned}.
+A vector that comes later is a fault; so is one that finds {fifo} others waiting.
 
 ",
         last = c2c.links.saturating_sub(1),
@@ -182,8 +182,20 @@ cycles of a link and {least} to {most} cycles of flight. Receives are scheduled 
         most = c2c.latency_max_cycles,
         exchange = crate::access::exchange_cycles(spec),
         slack = c2c.slack_max_cycles,
+        ppm = spec.time.drift_ppm_max,
+        aligned = aligned(spec),
         fifo = c2c.fifo_vectors,
     )
+}
+
+/// When an exchange is lawful, counted from an alignment.
+fn aligned(spec: &MachineSpec) -> String {
+    let since = "`cycles` being those since a\n`runtime_deskew` has aligned the two chips, or since the entry's start";
+    match crate::access::aligned_cycles_max(spec) {
+        Some(u64::MAX) => since.to_owned(),
+        Some(most) => format!("{since}, and so at most {most}"),
+        None => format!("{since}, which no exchange keeps to"),
+    }
 }
 
 fn alu_functions(spec: &MachineSpec) -> String {

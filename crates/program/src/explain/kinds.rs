@@ -148,7 +148,7 @@ pub enum Spent {
     Gather,
     /// Moving lanes.
     Switch,
-    /// Sending and receiving.
+    /// Sending, receiving, and aligning chips.
     Link,
     /// Fetching instructions.
     Fetch,
@@ -176,6 +176,7 @@ impl Spent {
     pub fn on(inst: &Inst, queue: Queue) -> Self {
         match (inst, Unit::of(queue)) {
             (Inst::Fetch { .. }, _) => Self::Fetch,
+            (Inst::RuntimeDeskew { .. }, _) => Self::Link,
             (Inst::Gather { .. } | Inst::Scatter { .. }, _) => Self::Gather,
             (_, Unit::Mem) => Self::Memory,
             (_, Unit::Alu) => Self::Alu,

@@ -1,21 +1,15 @@
-//! Entries: instances in time, what they find on each chip, links between chips, and the predicted cycles.
+//! Entries: instances in time, what they find on each chip, and the predicted cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_machine::access::{Effect, Place, exchange_cycles};
+use lockstep_machine::access::{Effect, Place};
 
-use super::facts::{Facts, Lasting, Site};
+use super::facts::{Facts, Lasting};
 use super::layout::text_words;
+use super::links::{self, Crossings};
 use super::report::{Report, Violation, ViolationKind};
-use super::state::{Chip, Crossing, Found};
+use super::state::{Chip, Found};
 use crate::program::{BindingKind, Entry, Program};
-
-/// What crossed the links of an entry, by chip and link, each in the order of time.
-#[derive(Default)]
-struct Crossings {
-    sent: BTreeMap<(u32, u8), Vec<Crossing>>,
-    received: BTreeMap<(u32, u8), Vec<Crossing>>,
-}
 
 /// Runs an entry on all chips; `found` is called with the place of an instance in the entry and each operand that it reads
 /// from a lasting place. Returns the cycle after the last effect.
@@ -42,6 +36,9 @@ pub(crate) fn run(
         let mut state = Chip::new(program, facts, chip, text_words(program, chip));
         for place in places {
             let instance = &entry.instances[place];
+            if let Some(cycle) = facts[instance.block as usize].aligned {
+                crossings.aligned.entry(chip).or_default().push(instance.start + cycle);
+            }
             state.run(instance, report, &mut |report, access, origin| found(report, place, access, origin));
         }
         outputs(program, entry, &mut state, (chip, end), report);
@@ -54,7 +51,7 @@ pub(crate) fn run(
         }
     }
     if apart {
-        links(program, facts, &crossings, report);
+        links::check(program, facts, &crossings, report);
     }
     end
 }
@@ -122,82 +119,6 @@ pub(crate) fn check_written(program: &Program<'_>, facts: &[Facts], report: &mut
     for (((chip, ..), _), (binding, place)) in missing {
         let message = format!("no entry writes word {place} of output {}", binding.name);
         report.add(|| Violation::whole(ViolationKind::EmptyRead, chip, 0, message));
-    }
-}
-
-/// Every vector leads somewhere, is there when it is taken, and finds room when it arrives.
-fn links(program: &Program<'_>, facts: &[Facts], crossings: &Crossings, report: &mut Report) {
-    let out: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.from_chip, link.from_link)).collect();
-    let into: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.to_chip, link.to_link)).collect();
-    for (lists, connected) in [(&crossings.sent, &out), (&crossings.received, &into)] {
-        for ((chip, link), list) in lists.iter().filter(|(side, _)| !connected.contains(side)) {
-            let message = format!("link {link} of chip {chip} is not connected on this side");
-            report.add(|| crossing(facts, ViolationKind::Unconnected, *chip, &list[0], message));
-        }
-    }
-    let none = Vec::new();
-    for link in &program.links {
-        let sent = crossings.sent.get(&(link.from_chip, link.from_link)).unwrap_or(&none);
-        let received = crossings.received.get(&(link.to_chip, link.to_link)).unwrap_or(&none);
-        late(program, facts, link.to_chip, sent, received, report);
-        overflow(program, facts, link.to_chip, sent, received, report);
-    }
-}
-
-fn crossing(facts: &[Facts], kind: ViolationKind, chip: u32, crossing: &Crossing, message: String) -> Violation {
-    let site = Site { chip, start: 0 };
-    facts[crossing.block as usize].violation(kind, site, crossing.cycle, crossing.issue, message)
-}
-
-fn late(
-    program: &Program<'_>,
-    facts: &[Facts],
-    chip: u32,
-    sent: &[Crossing],
-    received: &[Crossing],
-    report: &mut Report,
-) {
-    let longest = u64::from(exchange_cycles(&program.machine));
-    for (nth, taken) in received.iter().enumerate() {
-        let send = sent.get(nth);
-        if send.is_some_and(|send| send.cycle + longest <= taken.cycle) {
-            continue;
-        }
-        report.add(|| {
-            let message = send.map_or_else(
-                || format!("vector {nth} of the link is never sent"),
-                |send| format!("vector {nth} of the link may come at {} only", send.cycle + longest),
-            );
-            let mut violation = crossing(facts, ViolationKind::LinkLate, chip, taken, message);
-            violation.other = send.map(|send| facts[send.block as usize].other(send.issue));
-            violation
-        });
-    }
-}
-
-/// Vectors that may wait at once: those that may have come, less those taken before this one can come.
-fn overflow(
-    program: &Program<'_>,
-    facts: &[Facts],
-    chip: u32,
-    sent: &[Crossing],
-    received: &[Crossing],
-    report: &mut Report,
-) {
-    let c2c = &program.machine.c2c;
-    let shortest = u64::from(c2c.send_delay + c2c.vector_cycles + c2c.latency_min_cycles);
-    for (nth, send) in sent.iter().enumerate() {
-        let arrives = send.cycle + shortest;
-        let taken = received.partition_point(|taken| taken.cycle < arrives).min(nth + 1);
-        let waiting = nth + 1 - taken;
-        if waiting > c2c.fifo_vectors as usize {
-            let message = format!("{waiting} vectors may wait at once, the receiver holds {}", c2c.fifo_vectors);
-            report.add(|| {
-                let mut violation = crossing(facts, ViolationKind::LinkOverflow, chip, send, message);
-                violation.cycle = arrives;
-                violation
-            });
-        }
     }
 }
 

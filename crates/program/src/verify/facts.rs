@@ -124,6 +124,8 @@ pub(crate) struct Facts {
     pub(crate) lasting: Vec<Lasting>,
     /// One more than the cycle of the last access.
     pub(crate) cycles: u64,
+    /// From which cycle on the block leaves its chip's clock in line, if it does that.
+    pub(crate) aligned: Option<u64>,
     ids: Ids,
 }
 
@@ -349,6 +351,7 @@ fn sort_accesses(index: u32, facts: &mut Facts, passing: &mut Passing, spec: &Ma
                 let list = if is_read { &mut passing.output_reads } else { &mut passing.output_writes };
                 list.push(Moment { place, cycle, issue: index, number });
             }
+            Place::Clock => facts.aligned = Some(cycle + 1),
             Place::Port(place) => passing.ports.push(Moment { place, cycle, issue: index, number }),
             _ => facts.lasting.push(Lasting { cycle, issue: index, place, effect, number }),
         }

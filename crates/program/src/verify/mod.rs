@@ -5,7 +5,8 @@
 //! If [`verify`] finds nothing, then in every run of every entry, whatever the values:
 //! 1. no unit, bank, stream register or link is asked for two things at once;
 //! 2. every operand is one value, and the instruction that the program names produced it;
-//! 3. every vector that a link carries is there when it is taken, and finds room when it comes;
+//! 3. every vector that a link carries is there when it is taken, and finds room when it comes, at any drift within the
+//!    machine's description;
 //! 4. every output holds something at the end, which some entry writes, and every prediction of cycles is exact.
 //!
 //! What is left to a run are faults of values (an overflow, an index outside its table) and of the hardware.
@@ -26,8 +27,8 @@
 //!   buffers, arrays, accumulators and links are a sequence of reads and writes in the order of time, in which reads of a
 //!   cycle come before its writes. Going through it once gives the writer of each place at each read. Words of which an
 //!   instruction may touch any count as all touched, so the result holds for all indices.
-//! - *Links* (`entries`): vectors of a link stay in order; the n-th taken is the n-th sent, and the two bounds on its
-//!   flight give the latest and the earliest arrival.
+//! - *Links* (`links`): vectors of a link stay in order; the n-th taken is the n-th sent, and the two bounds on its
+//!   flight give the latest and the earliest arrival, the bound on drift how far the clocks of its ends may differ.
 //! - *Flow* (`flow`): the producers found are compared with the program's flow edges, one by one: each operand has one
 //!   edge, and each edge is about operands that are there. A shifted, dropped or changed instruction changes who produces
 //!   what, and that differs from the claim even where the machine would run without a fault.
@@ -39,6 +40,7 @@ pub(crate) mod facts;
 mod flight;
 mod flow;
 mod layout;
+mod links;
 mod report;
 mod state;
 mod supply;

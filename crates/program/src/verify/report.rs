@@ -36,6 +36,8 @@ pub enum ViolationKind {
     LinkLate,
     /// More vectors on their way into a receiver than it can hold.
     LinkOverflow,
+    /// Chips that exchange a vector too long after their clocks were aligned.
+    Unaligned,
     /// Blocks of one chip that overlap in time.
     Overlap,
     /// Cycles that differ from the predicted ones.

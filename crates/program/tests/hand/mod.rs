@@ -1,7 +1,7 @@
 //! Small programs by hand, for the tests of the verifier.
 #![allow(missing_docs, clippy::unwrap_used, dead_code, reason = "each test file uses some of it")]
 
-use lockstep_machine::access::exchange_cycles;
+use lockstep_machine::access::{drift_slack, exchange_cycles};
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::inst::{Inst, parse};
@@ -215,7 +215,8 @@ pub(crate) fn exchange_at(receive: u64, sends: u64, linked: bool) -> Built {
 
 /// The first cycle in which the vector can be taken.
 pub(crate) fn arrival() -> u64 {
-    16 + u64::from(exchange_cycles(&spec()))
+    let spec = spec();
+    16 + u64::from(exchange_cycles(&spec)) + drift_slack(&spec, 300)
 }
 
 pub(crate) fn exchange() -> Built {

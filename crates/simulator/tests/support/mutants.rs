@@ -5,6 +5,9 @@
 //! accepted and they are not. The verifier and the linker look at the same rules by two methods, so they must also agree
 //! on each mutant: [`Tally::apart`] lists where they do not.
 
+#[path = "predict.rs"]
+mod predict;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -14,7 +17,8 @@ use lockstep_program::mutate::{Mutation, apply};
 use lockstep_program::program::BindingKind;
 use lockstep_program::verify::Violation;
 use lockstep_program::{Program, derive, verify};
-use lockstep_simulator::{Error, Fault, FaultKind, Linked, Simulator};
+use lockstep_simulator::{Error, Fault, Linked, Simulator};
+use predict::predict;
 
 /// A sound program and how it is run.
 pub(crate) struct Case<'a> {
@@ -115,6 +119,7 @@ pub(crate) struct Hazards {
 pub(crate) fn hazards(program: &Program<'_>, mutations: &[Mutation], found: &mut Hazards) {
     for mutation in mutations {
         let Some(mut mutant) = apply(program, mutation) else { panic!("{mutation:?} is not possible") };
+        predict(&mut mutant);
         let fault = Linked::without_flow(&mutant).err();
         mutant.entries.iter_mut().for_each(|entry| entry.phases.clear());
         let derived = derive(&mut mutant);
@@ -127,8 +132,6 @@ pub(crate) fn hazards(program: &Program<'_>, mutations: &[Mutation], found: &mut
 }
 
 fn difference(mutant: &Program<'_>, derived: Result<(), Vec<Violation>>, fault: Option<Fault>) -> Option<String> {
-    // Cycles are a claim of the original.
-    let fault = fault.filter(|fault| fault.kind != FaultKind::CycleMismatch);
     match (derived, fault) {
         (Ok(()), Some(fault)) => Some(format!("only the linker: {fault}")),
         (Ok(()), None) => Linked::new(mutant).err().map(|fault| format!("another flow: {fault}")),
@@ -137,7 +140,7 @@ fn difference(mutant: &Program<'_>, derived: Result<(), Vec<Violation>>, fault: 
             (!named).then(|| format!("verify: {}; the linker: {fault}", violations[0]))
         }
         (Err(violations), None) => {
-            // Without flow the linker does not look at outputs; and what takes longer ends its look before hazards.
+            // Without flow the linker does not look at outputs.
             let outputs = violations.iter().all(|violation| violation.unit.is_none());
             (!outputs).then(|| format!("only verify: {}", violations[0]))
         }

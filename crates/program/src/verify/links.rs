@@ -1,0 +1,167 @@
+//! Links between chips: every vector leads somewhere, is there when it is taken, and finds room when it comes, however far
+//! the clocks of both chips have drifted since they were aligned.
+//!
+//! # Why the bound on drift holds
+//!
+//! A chip's clock is in line with program time at the entry's start and where a `runtime_deskew` ends, but for its phase,
+//! less than a cycle. From there on an edge that program time puts n cycles later comes up to `n x ppm` millionths of a
+//! cycle early or late. What is sent n cycles after its chip's alignment and taken m cycles after that of the other is
+//! nearer together or farther apart than program time says by less than `(n + m) x ppm` millionths of a cycle, and one
+//! cycle for the phases: [`Clocks::slack`] has `2 max(n, m)` in place of `n + m`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockstep_machine::spec::MachineSpec;
+
+use super::facts::{Facts, Site};
+use super::report::{Report, Violation, ViolationKind};
+use super::state::Crossing;
+use crate::program::{Link, Program};
+
+/// What crossed the links of an entry, by chip and link, and when chips were aligned, each in the order of time.
+#[derive(Default)]
+pub(super) struct Crossings {
+    pub(super) sent: BTreeMap<(u32, u8), Vec<Crossing>>,
+    pub(super) received: BTreeMap<(u32, u8), Vec<Crossing>>,
+    pub(super) aligned: BTreeMap<u32, Vec<u64>>,
+}
+
+/// Everything that is wrong with what crosses the links.
+pub(super) fn check(program: &Program<'_>, facts: &[Facts], crossings: &Crossings, report: &mut Report) {
+    let out: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.from_chip, link.from_link)).collect();
+    let into: BTreeSet<(u32, u8)> = program.links.iter().map(|link| (link.to_chip, link.to_link)).collect();
+    for (lists, connected) in [(&crossings.sent, &out), (&crossings.received, &into)] {
+        for ((chip, link), list) in lists.iter().filter(|(side, _)| !connected.contains(side)) {
+            let message = format!("link {link} of chip {chip} is not connected on this side");
+            report.add(|| crossing(facts, ViolationKind::Unconnected, *chip, &list[0], message));
+        }
+    }
+    for link in &program.links {
+        let list = |lists: &BTreeMap<(u32, u8), Vec<Crossing>>, side| lists.get(&side).cloned().unwrap_or_default();
+        let wire = Wire {
+            spec: &program.machine,
+            facts,
+            chip: link.to_chip,
+            clocks: Clocks::new(&program.machine, link, &crossings.aligned),
+            sent: list(&crossings.sent, (link.from_chip, link.from_link)),
+            received: list(&crossings.received, (link.to_chip, link.to_link)),
+        };
+        wire.late(report);
+        wire.overflow(report);
+    }
+}
+
+fn crossing(facts: &[Facts], kind: ViolationKind, chip: u32, crossing: &Crossing, message: String) -> Violation {
+    let site = Site { chip, start: 0 };
+    facts[crossing.block as usize].violation(kind, site, crossing.cycle, crossing.issue, message)
+}
+
+/// The clocks at the two ends of a link.
+struct Clocks<'a> {
+    ppm: u128,
+    /// One clock cannot differ from itself.
+    same: bool,
+    sender: &'a [u64],
+    receiver: &'a [u64],
+}
+
+impl<'a> Clocks<'a> {
+    fn new(spec: &MachineSpec, link: &Link, aligned: &'a BTreeMap<u32, Vec<u64>>) -> Self {
+        let of = |chip| aligned.get(&chip).map_or(&[][..], Vec::as_slice);
+        let (sender, receiver) = (of(link.from_chip), of(link.to_chip));
+        Self { ppm: spec.time.drift_ppm_max.into(), same: link.from_chip == link.to_chip, sender, receiver }
+    }
+
+    /// Cycles since the later alignment, of those that both chips have behind them.
+    fn since(&self, send: u64, receive: u64) -> u64 {
+        let past = |aligned: &[u64], cycle: u64| {
+            let before = aligned.partition_point(|end| *end <= cycle);
+            cycle - before.checked_sub(1).map_or(0, |last| aligned[last])
+        };
+        past(self.sender, send).max(past(self.receiver, receive))
+    }
+
+    /// Cycles by which the two may differ.
+    fn slack(&self, since: u64) -> u64 {
+        if self.same {
+            return 0;
+        }
+        let drift = (2 * self.ppm * u128::from(since)).div_ceil(1_000_000);
+        u64::try_from(drift).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+/// A link and all that crosses it.
+struct Wire<'a> {
+    spec: &'a MachineSpec,
+    facts: &'a [Facts],
+    /// The receiving chip.
+    chip: u32,
+    clocks: Clocks<'a>,
+    sent: Vec<Crossing>,
+    received: Vec<Crossing>,
+}
+
+impl Wire<'_> {
+    /// Cycles from the issue of a send to its vector's arrival, by the same clock.
+    fn flight(&self, latency: u32) -> u64 {
+        u64::from(self.spec.c2c.send_delay) + u64::from(self.spec.c2c.vector_cycles) + u64::from(latency)
+    }
+
+    /// What is taken has come, and its clocks were aligned not long ago.
+    fn late(&self, report: &mut Report) {
+        let longest = self.flight(self.spec.c2c.latency_max_cycles);
+        let most = u64::from(self.spec.c2c.slack_max_cycles);
+        for (nth, taken) in self.received.iter().enumerate() {
+            let Some(send) = self.sent.get(nth) else {
+                let message = format!("vector {nth} of the link is never sent");
+                report.add(|| crossing(self.facts, ViolationKind::LinkLate, self.chip, taken, message));
+                continue;
+            };
+            let since = self.clocks.since(send.cycle, taken.cycle);
+            let slack = self.clocks.slack(since);
+            let (kind, message) = if !self.clocks.same && slack > most {
+                let message = format!(
+                    "vector {nth} of the link: the chips were aligned too long ago, {since} cycles: they may differ by \
+                     {slack}, at most {most} are allowed; align them before"
+                );
+                (ViolationKind::Unaligned, message)
+            } else if taken.cycle < (send.cycle + longest).saturating_add(slack) {
+                let at = send.cycle + longest + slack;
+                let message = format!("vector {nth} of the link may come at {at} only, {slack} of it for drift");
+                (ViolationKind::LinkLate, message)
+            } else {
+                continue;
+            };
+            report.add(|| {
+                let mut violation = crossing(self.facts, kind, self.chip, taken, message);
+                violation.other = Some(self.facts[send.block as usize].other(send.issue));
+                violation
+            });
+        }
+    }
+
+    /// Vectors that may wait at once: those that may have come, less those taken before this one can come.
+    fn overflow(&self, report: &mut Report) {
+        let shortest = self.flight(self.spec.c2c.latency_min_cycles);
+        for (nth, send) in self.sent.iter().enumerate() {
+            let arrives = send.cycle + shortest;
+            // An alignment takes longer than what it takes away of the slack, so the order of time is kept.
+            let is_taken = |taken: &Crossing| {
+                let slack = self.clocks.slack(self.clocks.since(send.cycle, taken.cycle));
+                taken.cycle.saturating_add(slack) < arrives
+            };
+            let taken = self.received.partition_point(is_taken).min(nth + 1);
+            let waiting = nth + 1 - taken;
+            if waiting > self.spec.c2c.fifo_vectors as usize {
+                let holds = self.spec.c2c.fifo_vectors;
+                let message = format!("{waiting} vectors may wait at once, the receiver holds {holds}");
+                report.add(|| {
+                    let mut violation = crossing(self.facts, ViolationKind::LinkOverflow, self.chip, send, message);
+                    violation.cycle = arrives;
+                    violation
+                });
+            }
+        }
+    }
+}
