@@ -19,26 +19,27 @@ const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/"];
 /// Names the request, and lets it through where nothing is wrong with it.
 pub(crate) async fn guard(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = fresh_id("req_");
-    let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let trace = record::trace(request.headers());
-    let (caller, mut response) = match admit(&app, &request) {
+    // Before anything is waited for: a client that goes first gets its line, too.
+    let mut record = Record::new(id.clone(), request.method().clone(), route.clone());
+    record.trace = record::trace(request.headers());
+    let mut response = match admit(&app, &request) {
         Ok(caller) => {
+            record.caller = Arc::clone(&caller);
             let is_groq = request.uri().path().starts_with("/openai/");
-            request.extensions_mut().insert(Meta { id: id.clone(), is_groq, caller: Arc::clone(&caller) });
-            (caller, next.run(request).await)
+            request.extensions_mut().insert(Meta { id: id.clone(), is_groq, caller });
+            next.run(request).await
         }
-        Err(error) => (Caller::anyone(), error.into_response()),
+        Err(error) => error.into_response(),
     };
-    let status = response.status().as_u16();
-    app.metrics.answered(&route, status);
+    app.metrics.answered(&route, response.status().as_u16());
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    caller.tell(headers);
-    Record::new(id, method, route, status, caller).within(trace).follow(response)
+    record.caller.tell(headers);
+    record.follow(response)
 }
 
 fn admit(app: &App, request: &Request) -> Result<Arc<Caller>, ApiError> {

@@ -14,29 +14,27 @@ use crate::access::Caller;
 
 /// What the line says; it is written when this is dropped.
 pub(crate) struct Record {
-    pub(crate) request: String,
-    pub(crate) method: Method,
+    request: String,
+    method: Method,
     /// As it is registered: what clients put into addresses is not told.
-    pub(crate) route: String,
-    pub(crate) status: u16,
+    route: String,
+    /// None where the client went before there was one.
+    status: Option<u16>,
     pub(crate) caller: Arc<Caller>,
     /// As the client sent it, so that its traces go on here.
-    trace: Option<String>,
+    pub(crate) trace: Option<String>,
     is_whole: bool,
 }
 
 impl Record {
-    pub(crate) fn new(request: String, method: Method, route: String, status: u16, caller: Arc<Caller>) -> Self {
-        Self { request, method, route, status, caller, trace: None, is_whole: false }
-    }
-
-    pub(crate) fn within(mut self, trace: Option<String>) -> Self {
-        self.trace = trace;
-        self
+    /// Of a request of which nothing more is known yet.
+    pub(crate) fn new(request: String, method: Method, route: String) -> Self {
+        Self { request, method, route, status: None, caller: Caller::anyone(), trace: None, is_whole: false }
     }
 
     /// The same response, which writes the line at its end.
     pub(crate) fn follow(mut self, response: Response) -> Response {
+        self.status = Some(response.status().as_u16());
         // Nothing is sent of what answers HEAD.
         self.is_whole = self.method == Method::HEAD || response.body().is_end_stream();
         response.map(|body| Body::new(Followed { body, record: self }))

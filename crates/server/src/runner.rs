@@ -224,3 +224,7 @@ impl<B: Backend> Thread<B> {
         *self.gauges.load.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.load();
     }
 }
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;

@@ -4,11 +4,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod http;
+mod said;
 mod served;
 
 mod answers;
 mod ending;
 mod keyed;
+mod leaving;
 mod refusals;
 mod same_bits;
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Stream};
+use crate::http::Stream;
+use crate::said::Said;
 use crate::served::Served;
 use crate::with;
 
@@ -20,45 +21,6 @@ const SERVERS: [&[&str]; 4] = [
     &["--prefix-cache", "0"],
     &["--threads", "1", "--prefill-chunk", "7", "--speculate", "off", "--prefix-cache", "1"],
 ];
-
-/// An answer without what may differ: its name and its times.
-#[derive(Debug, PartialEq)]
-struct Said {
-    text: String,
-    finish_reason: Value,
-    digest: Value,
-    fingerprint: Value,
-    logprobs: Value,
-    /// All log-probabilities, digit by digit as they were sent.
-    digits: Vec<String>,
-    tokens: [Value; 2],
-}
-
-impl Said {
-    fn of(answer: &Answer, is_streamed: bool) -> Self {
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let digits =
-            answer.text.split("\"logprob\":").skip(1).map(|rest| rest.split([',', '}']).next().unwrap().into());
-        let chunks = if is_streamed { answer.events() } else { vec![answer.json()] };
-        let part = if is_streamed { "delta" } else { "message" };
-        let choices = || chunks.iter().map(|chunk| &chunk["choices"][0]);
-        let last = &chunks[chunks.len() - 1];
-        let usage = if is_streamed { &last["x_groq"]["usage"] } else { &last["usage"] };
-        Self {
-            text: choices().filter_map(|choice| choice[part]["content"].as_str()).collect(),
-            finish_reason: last["choices"][0]["finish_reason"].clone(),
-            digest: last["x_lockstep"]["output_digest"].clone(),
-            fingerprint: last["system_fingerprint"].clone(),
-            logprobs: choices()
-                .filter_map(|choice| choice["logprobs"]["content"].as_array())
-                .flatten()
-                .cloned()
-                .collect(),
-            digits: digits.collect(),
-            tokens: ["prompt_tokens", "completion_tokens"].map(|name| usage[name].clone()),
-        }
-    }
-}
 
 fn request(system: &str, user: &str, tokens: u32) -> Value {
     let messages = json!([{"role": "system", "content": system}, {"role": "user", "content": user}]);
@@ -96,16 +58,16 @@ fn fifty_trials_of_a_request_give_one_answer() {
             let bodies = [&greedy, &drawn].map(|body| with(body.clone(), &json!({"stream": is_streamed})));
             let asked = bodies.map(|body| served.open("/v1/chat/completions", &body));
             for (said, stream) in answers.iter_mut().zip(asked) {
-                said.push(Said::of(&stream.rest(), is_streamed));
+                said.push(Said::of(&stream.rest()));
             }
             for stream in beside {
-                assert_eq!(Said::of(&stream.rest(), true).tokens[1], 32);
+                assert_eq!(Said::of(&stream.rest()).tokens, 32);
             }
         }
         hits[number] = served.metric("lockstep_prefix_cache_hits_total");
     }
     for said in answers {
-        assert_eq!((said.len(), said[0].tokens[1].as_u64()), (TRIALS, Some(24)));
+        assert_eq!((said.len(), said[0].tokens), (TRIALS, 24));
         let different: Vec<_> = said.iter().enumerate().filter(|(_, other)| **other != said[0]).collect();
         assert!(different.is_empty(), "of {TRIALS} answers, unlike\n{:?}\nare\n{different:?}", said[0]);
     }

@@ -103,6 +103,11 @@ impl Served {
         log.seen.join("\n")
     }
 
+    /// How many files and sockets it has open, where the system tells (Linux); 0 elsewhere.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).map_or(0, Iterator::count)
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         let status = std::process::Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
