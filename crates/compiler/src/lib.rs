@@ -9,6 +9,7 @@ mod emit;
 mod error;
 mod network;
 mod place;
+mod share;
 
 pub use error::Error;
 

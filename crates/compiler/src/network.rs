@@ -4,12 +4,15 @@
 //! sums of a decoder are such cuts; between them lie its sections. Sections of equal operations, shapes and formats are
 //! of one kind: they are scheduled once, and each is an instance.
 
+use std::ops::Range;
+
 use lockstep_arith::matrix::{BlockMatrix, Format};
 use lockstep_graph::contract::ContractWeight;
 use lockstep_graph::{Graph, Node, NodeId, Op, Rotary, WeightId};
 
 use crate::error::Error;
 use crate::place::heads::HeadLanes;
+use crate::share::Share;
 
 /// A weight with its name.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +59,16 @@ pub(crate) struct Section {
     pub(crate) nodes: Vec<Node>,
     /// How each node's value is arranged.
     pub(crate) orders: Vec<Order>,
-    /// The lanes of the heads of its attention.
+    /// The lanes of the heads of its attention that the chip has.
     pub(crate) heads: Option<HeadLanes>,
+    /// The lanes of all heads.
+    pub(crate) all_heads: Option<HeadLanes>,
     /// Formats of the section's matrices, none for vectors.
     pub(crate) formats: Vec<Option<Format>>,
+    /// Which chip of a group it is for.
+    pub(crate) share: Share,
+    /// Which nodes' values the group has in parts.
+    pub(crate) parts: Vec<bool>,
 }
 
 /// Equal sections and the weights of each.
@@ -70,9 +79,15 @@ pub(crate) struct Kind<'w> {
     pub(crate) weights: Vec<Vec<Named<'w>>>,
 }
 
-/// A model as the machine runs it.
+/// A model, or a part of one, as a chip runs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Network<'w> {
+    /// Which chip of a group it is for.
+    pub(crate) share: Share,
+    /// Whether it begins with the model, not with what other chips did.
+    pub(crate) begins: bool,
+    /// Whether it ends with the model.
+    pub(crate) ends: bool,
     /// The embedding and its factor; without one the first section's input is the program's.
     pub(crate) embedding: Option<(Named<'w>, Option<f32>)>,
     /// Kinds of decoder layers.
@@ -96,6 +111,9 @@ impl<'w> Network<'w> {
         };
         let ends = layer_ends(graph);
         let mut network = Self {
+            share: Share::WHOLE,
+            begins: true,
+            ends: true,
             embedding: Some((embed.0, embed.1)),
             kinds: Vec::new(),
             layers: Vec::new(),
@@ -123,6 +141,9 @@ impl<'w> Network<'w> {
         let end = end.ok_or_else(|| Error::shape("graph", "no decoder layer", "at least one"))?;
         let (section, weights) = section(graph, 0, end, lanes, &|id| named(graph, weights, id))?;
         let mut network = Self {
+            share: Share::WHOLE,
+            begins: true,
+            ends: true,
             embedding: None,
             kinds: Vec::new(),
             layers: Vec::new(),
@@ -132,6 +153,33 @@ impl<'w> Network<'w> {
         };
         network.push(section, weights);
         Ok(network)
+    }
+
+    /// Whether it is a layer alone, which has its input from the host.
+    pub(crate) fn is_layer(&self) -> bool {
+        self.begins && self.share == Share::WHOLE && self.embedding.is_none()
+    }
+
+    /// What one chip of a group does of some of the layers; vectors have `lanes` lanes.
+    pub(crate) fn part(&self, layers: Range<usize>, share: Share, lanes: usize) -> Self {
+        let (begins, ends) = (layers.start == 0, layers.end == self.layers.len());
+        let kind = |kind: &Kind<'w>| Kind { section: kind.section.shared(share), weights: kind.weights.clone() };
+        let mut part = Self {
+            share,
+            begins,
+            ends,
+            embedding: self.embedding.filter(|_| begins && !share.of(self.hidden.div_ceil(lanes)).is_empty()),
+            kinds: Vec::new(),
+            layers: Vec::new(),
+            head: self.head.as_ref().filter(|_| ends).map(kind),
+            rotaries: self.rotaries,
+            hidden: self.hidden,
+        };
+        for (kind, layer) in &self.layers[layers] {
+            let Kind { section, weights } = &self.kinds[*kind];
+            part.push(section.shared(share), weights[*layer].clone());
+        }
+        part
     }
 
     fn push(&mut self, section: Section, weights: Vec<Named<'w>>) {
@@ -229,8 +277,9 @@ fn section<'w>(
         Op::Attention { heads, kv_heads, head_size, .. } => Some(HeadLanes::new(heads, kv_heads, head_size, lanes)),
         _ => None,
     });
-    let orders = orders(&nodes)?;
-    Ok((Section { nodes, orders, heads: heads.transpose()?, formats }, weights))
+    let (orders, heads, parts) = (orders(&nodes)?, heads.transpose()?, vec![false; nodes.len()]);
+    let all_heads = heads.clone();
+    Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, parts }, weights))
 }
 
 /// How each node's value stands: attention asks for its inputs' orders, all the way back to the matrices that make them.

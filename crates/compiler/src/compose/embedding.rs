@@ -38,7 +38,7 @@ impl Composer<'_, '_> {
             if let Some(offset) = numbers.get(1) {
                 integer = self.iadd(integer, *offset)?;
             }
-            let first = tile * self.layout.lanes();
+            let first = (scales.first_tile + tile) * self.layout.lanes();
             if embedding.width < (first + self.layout.lanes()).min(embedding.width.next_multiple_of(GROUP)) {
                 // Codes that fill up a group need not stand for zero, but what no column has must be zero.
                 let iota = self.stored(iota.clone());

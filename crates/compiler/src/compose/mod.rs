@@ -10,6 +10,7 @@ pub(crate) mod attention;
 pub(crate) mod batch;
 pub(crate) mod cache;
 pub(crate) mod embedding;
+pub(crate) mod ensemble;
 pub(crate) mod matrix;
 pub(crate) mod memory;
 pub(crate) mod numbers;

@@ -1,10 +1,11 @@
-//! A section's nodes, one after the other, for one token.
+//! A section's nodes, one after the other, for one token, on one chip or on the chips of a group.
 
 use lockstep_graph::{Node, Op};
 use lockstep_machine::inst::operand::LaneMap;
 
 use super::attention::Attention;
 use super::cache::Place;
+use super::ensemble::{Ensemble, Part};
 use super::matrix::Quantized;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
@@ -27,41 +28,89 @@ pub(crate) struct Code<'p> {
     pub(crate) statics: &'p Statics,
     /// Vectors of positions that attention covers.
     pub(crate) tiles: usize,
+    /// Whether a last value in parts stays so.
+    pub(crate) keeps_parts: bool,
+}
+
+/// The section's value for its input x, on all chips of an ensemble: whole, or for a head the parts of it.
+pub(crate) fn run(
+    ensemble: &mut Ensemble<'_, '_>,
+    codes: &[Code<'_>],
+    x: Vec<Vec<Value>>,
+    places: &[Place],
+) -> Result<Vec<Vec<Value>>, Error> {
+    let section = codes.first().ok_or_else(|| Error::shape("chips", 0, "one at least"))?.section;
+    let count = section.nodes.len();
+    let mut own: Vec<Vec<Vec<Value>>> = x.into_iter().map(|x| vec![x]).collect();
+    // What was exchanged takes the place of the parts, but for nodes that work on parts.
+    let mut whole: Vec<Option<Vec<Vec<Value>>>> = vec![None; count];
+    let mut quantized: Vec<Vec<Option<Quantized>>> = vec![vec![None; count]; codes.len()];
+    for index in 1..count {
+        let wanted: Vec<usize> = section.wanted_whole(index).collect();
+        for &input in &wanted {
+            if whole[input].is_none() {
+                whole[input] = Some(gather(ensemble, codes, &own, input)?);
+            }
+        }
+        for (rank, code) in codes.iter().enumerate() {
+            let inputs = section.nodes[index].inputs.iter().map(|input| {
+                let input = input.0 as usize;
+                let whole = whole[input].as_ref().filter(|_| wanted.contains(&input));
+                whole.map_or_else(|| own[rank][input].clone(), |whole| whole[rank].clone())
+            });
+            let inputs: Vec<Vec<Value>> = inputs.collect();
+            let c = &mut ensemble.chips[rank];
+            let value = code.node(c, index, &inputs, &mut quantized[rank], places[rank])?;
+            own[rank].push(value);
+        }
+    }
+    let last = count - 1;
+    match section.in_parts(last) && !codes[0].keeps_parts {
+        true => gather(ensemble, codes, &own, last),
+        false => Ok(own.into_iter().filter_map(|mut values| values.pop()).collect()),
+    }
+}
+
+fn gather(
+    ensemble: &mut Ensemble<'_, '_>,
+    codes: &[Code<'_>],
+    own: &[Vec<Vec<Value>>],
+    node: usize,
+) -> Result<Vec<Vec<Value>>, Error> {
+    let part = |(code, values): (&Code<'_>, &Vec<Vec<Value>>)| {
+        let tiles = code.section.tiles(node, ensemble.chips[0].layout.lanes());
+        Part { first: tiles.start, values: values[node].clone() }
+    };
+    let parts: Vec<Part> = codes.iter().zip(own).map(part).collect();
+    ensemble.gather(&parts)
 }
 
 impl Code<'_> {
-    /// The section's value for its input x.
-    pub(crate) fn run(&self, c: &mut Composer<'_, '_>, x: Vec<Value>, place: Place) -> Result<Vec<Value>, Error> {
-        let mut values = vec![x];
-        let mut quantized: Vec<Option<Quantized>> = vec![None; self.section.nodes.len()];
-        for index in 1..self.section.nodes.len() {
-            let value = self.node(c, index, &values, &mut quantized, place)?;
-            values.push(value);
-        }
-        values.pop().ok_or_else(|| Error::shape("section", "no value", "one"))
-    }
-
+    /// A node's value for its inputs.
     pub(crate) fn node(
         &self,
         c: &mut Composer<'_, '_>,
         index: usize,
-        values: &[Vec<Value>],
+        inputs: &[Vec<Value>],
         quantized: &mut [Option<Quantized>],
         place: Place,
     ) -> Result<Vec<Value>, Error> {
         let node = &self.section.nodes[index];
-        let input = |at: usize| values[node.inputs[at].0 as usize].as_slice();
+        let input = |at: usize| inputs[at].as_slice();
         match &node.op {
             Op::MatMul { weight, bias } => {
+                let weight = weight.0 as usize;
+                let matrix =
+                    self.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
+                if matrix.outputs.is_empty() {
+                    return Ok(Vec::new());
+                }
                 let from = node.inputs[0].0 as usize;
                 let x = match &quantized[from] {
                     Some(x) => x.clone(),
                     None => c.quantize(input(0))?,
                 };
                 quantized[from] = Some(x.clone());
-                let weight = weight.0 as usize;
-                let matrix =
-                    self.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
                 let product = c.matmul(matrix, &self.constants.weights[weight], &x)?;
                 match bias {
                     Some(bias) => {
@@ -83,6 +132,7 @@ impl Code<'_> {
                     .map(|(x, w)| c.rms_norm(boundary, &[*x], &[*w], *group, *eps).map(|vectors| vectors[0]));
                 heads.collect()
             }
+            Op::Rotary { .. } | Op::Attention { .. } if input(0).is_empty() => Ok(Vec::new()),
             Op::Rotary { rotary, .. } => self.rotate(c, *rotary, input(0), place),
             Op::Attention { .. } => self.attention(node)?.step(c, [input(0), input(1), input(2)], place, self.tiles),
             Op::Silu => input(0).iter().map(|x| c.silu(*x)).collect(),

@@ -43,6 +43,7 @@ steps! {
     iless = IntegerLess(a, b);
     iequal = IntegerEqual(a, b);
     and = And(a, b);
+    or = Or(a, b);
     shift_right = ShiftRight(a, b);
     guard = Guard(a);
     round_i64 = RoundI64(a);

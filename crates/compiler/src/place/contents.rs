@@ -3,21 +3,33 @@
 use std::borrow::Cow;
 
 use lockstep_machine::inst::operand::Format;
-use lockstep_program::program::{Binding, BindingKind, Content, Image, Word};
+use lockstep_program::program::{BindingKind, Content, Image, Word};
 
 use super::layout::Run;
+
+/// What a chip has of a binding.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) name: &'static str,
+    pub(crate) kind: BindingKind,
+    pub(crate) format: Format,
+    /// Elements of the whole vector.
+    pub(crate) elements: usize,
+    /// The tiles of it that are here.
+    pub(crate) tiles: Vec<(usize, Vec<Word>)>,
+}
 
 /// Images and bindings.
 #[derive(Debug)]
 pub(crate) struct Contents {
     lanes: usize,
     pub(crate) images: Vec<Image<'static>>,
-    pub(crate) bindings: Vec<Binding>,
+    pub(crate) ports: Vec<Port>,
 }
 
 impl Contents {
     pub(crate) fn new(lanes: usize) -> Self {
-        Self { lanes, images: Vec::new(), bindings: Vec::new() }
+        Self { lanes, images: Vec::new(), ports: Vec::new() }
     }
 
     /// An image of consecutive words.
@@ -56,22 +68,14 @@ impl Contents {
         }
     }
 
-    /// A binding of `elements` numbers in the words of its tiles.
-    pub(crate) fn binding(
-        &mut self,
-        name: &str,
-        kind: BindingKind,
-        format: Format,
-        elements: usize,
-        tiles: &[Vec<Word>],
-    ) {
-        let words = tiles.concat();
-        if kind == BindingKind::Output {
+    /// What is here of a binding.
+    pub(crate) fn port(&mut self, port: Port) {
+        if port.kind == BindingKind::Output {
             // Outputs of other entries hold zeros until those have run.
-            for (index, word) in words.iter().enumerate() {
-                self.push(format!("{name}.{index}"), *word, 1, Content::Zero);
+            for word in port.tiles.iter().flat_map(|(_, words)| words) {
+                self.push(port.name.to_owned(), *word, 1, Content::Zero);
             }
         }
-        self.bindings.push(Binding { name: name.into(), kind, format, elements: elements as u32, words });
+        self.ports.push(port);
     }
 }

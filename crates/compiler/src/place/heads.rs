@@ -4,6 +4,8 @@
 //! is inside a group of lanes. Vector
 //! `v * sharing + j` of queries holds, on the lanes of each key head of vector v, the j-th query head that shares it.
 
+use std::ops::Range;
+
 use lockstep_arith::matrix::GROUP;
 use lockstep_arith::rotary::RotaryTable;
 use lockstep_graph::{Rotary, RotaryPairs};
@@ -19,6 +21,10 @@ pub(crate) struct HeadLanes {
     pub(crate) sharing: usize,
     /// For each key head, its vector and its first lane there.
     pub(crate) places: Vec<(usize, usize)>,
+    /// The first key head: others may be on other chips.
+    first: usize,
+    /// First lanes of the heads of a full vector.
+    starts: Vec<usize>,
     lanes: usize,
 }
 
@@ -38,7 +44,20 @@ impl HeadLanes {
             places.push((vector, next));
             next += size;
         }
-        Ok(Self { size, sharing: heads / kv_heads, places, lanes })
+        let starts = places.iter().filter(|place| place.0 == 0).map(|place| place.1).collect();
+        Ok(Self { size, sharing: heads / kv_heads, places, first: 0, starts, lanes })
+    }
+
+    /// Some of the key heads, on the lanes that they have among all; the vector of the first of them is the first.
+    pub(crate) fn part(&self, heads: Range<usize>) -> Self {
+        let vector = self.first_vector(&heads);
+        let places = self.places[heads.clone()].iter().map(|place| (place.0 - vector, place.1)).collect();
+        Self { places, first: heads.start, ..self.clone() }
+    }
+
+    /// The vector in which the first of some key heads stands.
+    pub(crate) fn first_vector(&self, heads: &Range<usize>) -> usize {
+        self.places.get(heads.start).map_or(0, |place| place.0)
     }
 
     /// Lanes of a vector.
@@ -77,12 +96,12 @@ impl HeadLanes {
 
     /// The elements of queries by vector and lane.
     pub(crate) fn query_rows(&self, order: &[usize]) -> Vec<Vec<Option<usize>>> {
-        self.rows(self.sharing, order, |kv, j| kv * self.sharing + j)
+        self.rows(self.sharing, order, |kv, j| (self.first + kv) * self.sharing + j)
     }
 
     /// The elements of keys or values by vector and lane.
     pub(crate) fn key_rows(&self, order: &[usize]) -> Vec<Vec<Option<usize>>> {
-        self.rows(1, order, |kv, _| kv)
+        self.rows(1, order, |kv, _| self.first + kv)
     }
 
     /// Where each group of 32 lanes of the query vectors comes from.
@@ -94,7 +113,7 @@ impl HeadLanes {
 
     /// Segments of a reduction: one a head, and one for what lies between heads.
     pub(crate) fn boundary(&self) -> u32 {
-        let ends = self.of_vector(0).flat_map(|(_, first)| [first, first + self.size]);
+        let ends = self.starts.iter().flat_map(|first| [*first, first + self.size]);
         let groups = self.lanes.div_ceil(GROUP);
         ends.fold(1, |bits, lane| bits | 1 << (lane / GROUP)) & ((1 << groups) - 1)
     }
@@ -119,7 +138,7 @@ impl HeadLanes {
         let [cosine_rows, sine_rows] = &mut rows;
         for (position, (cosine_row, sine_row)) in cosine_rows.iter_mut().zip(sine_rows).enumerate() {
             let (cosines, sines) = table.position(position);
-            for (_, first) in self.of_vector(0) {
+            for first in &self.starts {
                 for (lane, element) in order.iter().enumerate() {
                     if *element >= rotary.rotary_size {
                         cosine_row[first + lane] = 1.0;

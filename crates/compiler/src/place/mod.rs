@@ -29,9 +29,10 @@ use crate::compose::batch::is_covered;
 use crate::compose::switch::Table;
 use crate::error::Error;
 use crate::network::{Kind, Named, Network};
+use crate::share::Share;
 use cache::{Segment, segments};
 use constants::{Constants, constants, fill_constants};
-use contents::Contents;
+use contents::{Contents, Port};
 use heads::HeadLanes;
 use layout::{Layout, Run, Span, Spot, Zone};
 use tiles::{Tiled, Tiler};
@@ -131,9 +132,11 @@ impl Placed {
         let contents = Contents::new(layout.lanes());
         let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 }, spare: false };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
-        let codes = network.embedding.as_ref().map(|(table, _)| place.codes(table)).transpose()?;
+        let columns = network.share.of(network.hidden.div_ceil(place.layout.lanes()));
+        let codes = network.embedding.as_ref().map(|(table, _)| place.codes(table, columns.clone())).transpose()?;
         let mut ports = place.ports(network)?;
-        if batch > 1 && network.embedding.is_some() && network.sections().all(is_covered) {
+        let is_all = network.begins && network.ends && network.share == Share::WHOLE;
+        if batch > 1 && is_all && network.embedding.is_some() && network.sections().all(is_covered) {
             ports.batch = Some(place.batch_ports(network, batch)?);
         }
         let mut matrices = Vec::new();
@@ -142,8 +145,9 @@ impl Placed {
         }
         place.make_room(network, tiles);
         let embedding = network.embedding.as_ref().zip(codes);
-        let embedding = embedding.map(|((table, factor), codes)| place.embedding(table, codes, *factor)).transpose()?;
-        let codes = network.embedding.as_ref().zip(embedding.as_ref().map(|embedding| &embedding.codes));
+        let embedding = embedding.map(|((table, factor), codes)| place.embedding((table, columns), codes, *factor)).transpose()?;
+        // Of a table that is shared out by columns the head, which is by rows, has a copy.
+        let codes = network.embedding.as_ref().filter(|_| is_all).zip(embedding.as_ref().map(|embedding| &embedding.codes));
         let codes = codes.map(|((table, _), codes)| (table, codes));
         let head = match &network.head {
             Some(head) => Some(place.head(head, &uses[network.kinds.len()], codes, &mut ports)?),
@@ -173,27 +177,32 @@ struct Placer<'s> {
 impl Placer<'_> {
     fn ports(&mut self, network: &Network<'_>) -> Result<Ports, Error> {
         let lanes = self.layout.lanes();
-        let mut vectors = |name: &str, format, elements: usize| {
+        let mut vectors = |name: &str, format, tiles: Range<usize>| {
             let sides = [Hemisphere::West, Hemisphere::East];
-            let tiles = 0..elements.div_ceil(lanes);
             tiles.map(|tile| self.layout.near_words(name, sides[tile % 2], format)).collect::<Result<Vec<_>, _>>()
         };
         let hidden = network.hidden;
-        let x = vectors("x", Format::F32, hidden)?;
-        let width = network.head.as_ref().and_then(|head| head.section.nodes.last()).map_or(hidden, |node| node.width);
-        let outputs = vectors("outputs", Format::F32, width)?;
-        let [token, position, length] = ["token", "position", "length"].map(|name| vectors(name, Format::I32, lanes));
+        let x = vectors("x", Format::F32, 0..hidden.div_ceil(lanes))?;
+        let (width, tiles) = output(network, lanes);
+        let outputs = vectors("outputs", Format::F32, tiles.clone())?;
+        let [token, position, length] = ["token", "position", "length"].map(|name| vectors(name, Format::I32, 0..1));
         let (token, position, length) = (token?, position?, length?);
+        let mut port = |name, kind, format, elements, tiles| {
+            self.contents.port(Port { name, kind, format, elements, tiles });
+        };
+        let at = |first: usize, words: &[Vec<Word>]| words.iter().cloned().enumerate().map(|(tile, words)| (first + tile, words)).collect();
         for (name, words) in [("token", &token), ("position", &position), ("length", &length)] {
             if name != "token" || network.embedding.is_some() {
-                self.contents.binding(name, BindingKind::Input, Format::I32, lanes, words);
+                port(name, BindingKind::Input, Format::I32, lanes, at(0, words));
             }
         }
-        if network.embedding.is_none() {
-            self.contents.binding("x", BindingKind::Input, Format::F32, hidden, &x);
+        if network.is_layer() {
+            port("x", BindingKind::Input, Format::F32, hidden, at(0, &x));
         }
-        let name = if network.head.is_some() { "logits" } else { "y" };
-        self.contents.binding(name, BindingKind::Output, Format::F32, width, &outputs);
+        if network.ends {
+            let name = if network.head.is_some() { "logits" } else { "y" };
+            port(name, BindingKind::Output, Format::F32, width, at(tiles.start, &outputs));
+        }
         let one = |mut words: Vec<Vec<Word>>| words.swap_remove(0);
         let batch = None;
         Ok(Ports { token: one(token), position: one(position), length: one(length), x, outputs, batch })
@@ -215,8 +224,9 @@ impl Placer<'_> {
             let turn = |turn: u32| {
                 stored.words.iter().map(move |word| Word { word: word.word + turn as u16, ..*word }).collect::<Vec<_>>()
             };
-            let words: Vec<Vec<Word>> = (0..tokens).map(turn).collect();
-            self.contents.binding(name, BindingKind::Input, Format::I32, lanes * tokens as usize, &words);
+            let tiles = (0..tokens).map(|token| (token as usize, turn(token))).collect();
+            let (kind, format, elements) = (BindingKind::Input, Format::I32, lanes * tokens as usize);
+            self.contents.port(Port { name, kind, format, elements, tiles });
         }
         Ok(BatchPorts { tokens, token, position, x })
     }
@@ -306,19 +316,24 @@ impl Placer<'_> {
     }
 
     /// The codes of the vocabulary, below the weights of layers: they do not fill all far slices.
-    fn codes(&mut self, table: &Named<'_>) -> Result<Codes, Error> {
+    fn codes(&mut self, table: &Named<'_>, columns: Range<usize>) -> Result<Codes, Error> {
         let matrix = table.matrix()?;
         self.layout.set_first_bank(1);
-        let codes = Codes::place(table.name, matrix, &mut self.layout)?;
+        let codes = Codes::place(table.name, matrix, columns, &mut self.layout)?;
         self.layout.set_first_bank(0);
         codes.fill(table.name, matrix, self.spec, &mut self.contents);
         Ok(codes)
     }
 
-    fn embedding(&mut self, table: &Named<'_>, codes: Codes, factor: Option<f32>) -> Result<PlacedEmbedding, Error> {
+    fn embedding(
+        &mut self,
+        (table, columns): (&Named<'_>, Range<usize>),
+        codes: Codes,
+        factor: Option<f32>,
+    ) -> Result<PlacedEmbedding, Error> {
         let matrix = table.matrix()?;
         let spare = self.spare.then_some(SPARE_SIDE[1]);
-        let scales = RowScales::new(table.name, matrix, spare, &mut self.layout, &mut self.contents)?;
+        let scales = RowScales::new(table.name, (matrix, columns), spare, &mut self.layout, &mut self.contents)?;
         Ok(PlacedEmbedding { codes, scales, width: matrix.cols, factor })
     }
 
@@ -455,6 +470,15 @@ impl Placer<'_> {
         };
         vectors.iter().enumerate().map(one).collect()
     }
+}
+
+/// Elements of the network's output, and the vectors of it that are here.
+fn output(network: &Network<'_>, lanes: usize) -> (usize, Range<usize>) {
+    let all = |width: usize| (width, 0..width.div_ceil(lanes));
+    let Some(section) = network.head.as_ref().map(|head| &head.section) else { return all(network.hidden) };
+    let last = section.nodes.len() - 1;
+    let width = section.nodes[last].width;
+    if section.in_parts(last) { (width, section.tiles(last, lanes)) } else { all(width) }
 }
 
 fn place_matrix(

@@ -17,7 +17,8 @@ const PLANES: u8 = 8;
 impl Placer<'_> {
     /// Tables of all rotary embeddings. All layers' heads stand on the same lanes.
     pub(super) fn rotaries(&mut self, network: &Network<'_>, tiles: usize) -> Result<Vec<[Vec<Table>; 2]>, Error> {
-        let Some(heads) = network.sections().find_map(|section| section.heads.as_ref()) else { return Ok(Vec::new()) };
+        let heads = network.sections().find_map(|section| section.heads.as_ref());
+        let Some(heads) = heads.filter(|heads| heads.vectors() > 0) else { return Ok(Vec::new()) };
         let positions = tiles * self.layout.lanes();
         let one = |(index, rotary)| self.rotary(index, rotary, heads, positions);
         network.rotaries.iter().enumerate().map(one).collect()

@@ -19,11 +19,14 @@ pub(super) enum Use {
 pub(super) fn uses(section: &Section, rotaries: &[Rotary], lanes: usize) -> Vec<Use> {
     let mut uses = vec![Use::Vector(Vec::new()); section.formats.len()];
     for (index, node) in section.nodes.iter().enumerate() {
-        let rows = rows(section, section.orders[index], node.width, rotaries, lanes);
+        let mut rows = rows(section, section.orders[index], node.width, rotaries, lanes);
+        if section.in_parts(index) && section.orders[index] == Order::Natural {
+            rows = rows[section.tiles(index, lanes)].to_vec();
+        }
         match node.op {
             Op::MatMul { weight, bias } => {
                 let input = node.inputs[0].0 as usize;
-                let groups = match (section.orders[input], &section.heads) {
+                let groups = match (section.orders[input], &section.all_heads) {
                     (Order::Attended, Some(heads)) => heads.query_groups(),
                     _ => in_order(section.nodes[input].width.div_ceil(GROUP), lanes / GROUP),
                 };

@@ -6,6 +6,8 @@
 //! bytes of D of all groups, then those of O, then the exponent. They are spread over the lanes of their groups by
 //! permutations.
 
+use std::ops::Range;
+
 use lockstep_arith::matrix::{BlockMatrix, GROUP};
 use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::operand::Format;
@@ -32,19 +34,26 @@ pub(crate) struct Codes {
     rows: usize,
     /// Rows on the first side: whole tiles.
     pub(crate) first_side: usize,
+    /// The tiles of columns that are here.
+    columns: Range<usize>,
     /// For each tile or pair of tiles of columns, the runs of both sides.
     runs: Vec<[Option<Run>; 2]>,
 }
 
 impl Codes {
-    /// Gives out memory for the codes.
-    pub(crate) fn place(name: &str, matrix: &BlockMatrix, layout: &mut Layout) -> Result<Self, Error> {
+    /// Gives out memory for the codes of some tiles of columns.
+    pub(crate) fn place(
+        name: &str,
+        matrix: &BlockMatrix,
+        columns: Range<usize>,
+        layout: &mut Layout,
+    ) -> Result<Self, Error> {
         let lanes = layout.lanes();
         let (format, rows) = (TileFormat::from(matrix.format), matrix.rows);
         let first_side = (rows.div_ceil(lanes).div_ceil(2) * lanes).min(rows);
         let width = spread(first_side, SPREAD);
         let parts = (layout.far.end / width).max(1);
-        let chunks = matrix.cols.div_ceil(lanes).div_ceil(format.inputs_per_load());
+        let chunks = columns.len().div_ceil(format.inputs_per_load());
         let mut runs = Vec::new();
         for chunk in 0..chunks {
             // From the outermost slices inward, so that what two planes load meets in few of them.
@@ -58,12 +67,12 @@ impl Codes {
             }
             runs.push(both);
         }
-        Ok(Self { format, rows, first_side, runs })
+        Ok(Self { format, rows, first_side, columns, runs })
     }
 
     /// Writes the codes.
     pub(crate) fn fill(&self, name: &str, matrix: &BlockMatrix, spec: &MachineSpec, contents: &mut Contents) {
-        let groups = in_order(matrix.groups(), spec.lanes() as usize / GROUP);
+        let groups = &in_order(matrix.groups(), spec.lanes() as usize / GROUP)[self.columns.clone()];
         for (runs, inputs) in self.runs.iter().zip(groups.chunks(self.format.inputs_per_load())) {
             let sides = [0..self.first_side, self.first_side..self.rows];
             for (run, rows) in runs.iter().zip(sides) {
@@ -166,6 +175,8 @@ impl Codes {
 #[derive(Clone, Debug)]
 pub(crate) struct RowScales {
     pub(crate) table: Table,
+    /// The first tile of columns.
+    pub(crate) first_tile: usize,
     /// Rows that stand side by side in a vector, a power of two, and how far apart.
     pub(crate) rows_per_vector: usize,
     pub(crate) bytes: usize,
@@ -178,14 +189,17 @@ impl RowScales {
     /// Places the table, behind the text of a hemisphere where one is given, and its maps for a row that stands first in its vector.
     pub(crate) fn new(
         name: &str,
-        matrix: &BlockMatrix,
+        (matrix, columns): (&BlockMatrix, Range<usize>),
         spare: Option<Hemisphere>,
         layout: &mut Layout,
         contents: &mut Contents,
     ) -> Result<Self, Error> {
         let lanes = layout.lanes();
         let tables = if matrix.format.has_offset() { 2 } else { 1 };
-        let bytes = 2 * tables * matrix.groups() + 1;
+        let each = lanes / GROUP;
+        let here = columns.start * each..(columns.end * each).min(matrix.groups());
+        let groups = here.len();
+        let bytes = 2 * tables * groups + 1;
         // The last lane is zero in all vectors: what no group needs comes from there.
         let most = (lanes - 1) / bytes;
         if most == 0 || matrix.rows == 0 {
@@ -203,7 +217,7 @@ impl RowScales {
         let vector = |first: usize| {
             let mut vector = vec![0; lanes];
             for row in first..(first + rows_per_vector).min(matrix.rows) {
-                vector[(row - first) * bytes..][..bytes].copy_from_slice(&row_scales(matrix, row));
+                vector[(row - first) * bytes..][..bytes].copy_from_slice(&row_scales(matrix, row, here.clone()));
             }
             vector
         };
@@ -217,13 +231,13 @@ impl RowScales {
             Ok(Stored { words, format: Format::U16, ready: 0 })
         };
         let mut maps = Vec::new();
-        for tile in 0..matrix.cols.div_ceil(lanes) {
+        for tile in 0..columns.len() {
             let mut of_tile = Vec::new();
             for part in 0..tables {
                 let mut byte = |byte: usize| {
                     map(&|lane| {
                         let group = (tile * lanes + lane) / GROUP;
-                        (group < matrix.groups()).then_some(2 * (part * matrix.groups() + group) + byte)
+                        (group < groups).then_some(2 * (part * groups + group) + byte)
                     })
                 };
                 of_tile.push([byte(0)?, byte(1)?]);
@@ -231,7 +245,8 @@ impl RowScales {
             maps.push(of_tile);
         }
         let exponent_map = map(&|_| Some(bytes - 1))?;
-        Ok(Self { table: Table::new(run, count), rows_per_vector, bytes, maps, exponent_map })
+        let (table, first_tile) = (Table::new(run, count), columns.start);
+        Ok(Self { table, first_tile, rows_per_vector, bytes, maps, exponent_map })
     }
 }
 
@@ -240,9 +255,10 @@ fn spread(rows: usize, most: usize) -> u8 {
     if rows < 4 * most { 1 } else { most as u8 }
 }
 
-/// A row's scales, offsets and exponent.
-fn row_scales(matrix: &BlockMatrix, row: usize) -> Vec<u8> {
-    let groups = row * matrix.groups()..(row + 1) * matrix.groups();
+/// A row's scales, offsets and exponent, for some groups of columns.
+fn row_scales(matrix: &BlockMatrix, row: usize, groups: Range<usize>) -> Vec<u8> {
+    let first = row * matrix.groups();
+    let groups = first + groups.start..first + groups.end;
     let offsets = matrix.offset.get(groups.clone()).unwrap_or_default();
     let numbers = matrix.scale[groups].iter().chain(offsets);
     let mut bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
