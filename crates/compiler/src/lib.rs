@@ -4,14 +4,20 @@
 //! It knows no files and no simulator. The passes, each from one type to the next: `network.rs` (sections of the graph),
 //! `place` (memory), `compose` (instructions in space and time), `emit.rs` (the program). Start reading at [`compile`].
 
+mod chips;
 mod compose;
 mod emit;
 mod error;
 mod network;
 mod place;
+mod plan;
+mod schedule;
 mod share;
+mod team;
 
+pub use chips::Chips;
 pub use error::Error;
+pub use plan::Split;
 
 use lockstep_arith::matrix::GROUP;
 use lockstep_graph::Graph;
@@ -20,7 +26,7 @@ use lockstep_machine::spec::MachineSpec;
 use lockstep_program::Program;
 
 use network::Network;
-use place::Placed;
+use team::Team;
 
 /// How much of a model is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,11 +47,13 @@ pub struct Options {
     pub part: Part,
     /// Longest contexts of the entries, in tokens; each is rounded up to whole vectors.
     pub contexts: Vec<usize>,
+    /// How it is spread over chips.
+    pub split: Split,
     /// Tokens of a prefill step, at most as many as a vector has lanes; 0 leaves prefill out.
     pub batch: u32,
 }
 
-/// Compiles a model for one chip.
+/// Compiles a model for one chip or several.
 ///
 /// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
 /// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
@@ -56,12 +64,14 @@ pub struct Options {
 ///
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
 /// `layer` where there is one. Weights behind those of the first layer may be missing.
-pub fn compile(
+pub fn compile<'c>(
     graph: &Graph,
     weights: &[ContractWeight],
-    spec: &MachineSpec,
+    chips: impl Into<Chips<'c>>,
     options: &Options,
 ) -> Result<Program<'static>, Error> {
+    let chips = chips.into();
+    let spec = chips.machine;
     check_machine(spec)?;
     let lanes = spec.lanes() as usize;
     let network = match options.part {
@@ -72,8 +82,14 @@ pub fn compile(
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
-    let placed = Placed::new(&network, spec, largest, options.batch.min(spec.lanes()))?;
-    emit::emit(options, spec, &network, placed, &buckets)
+    if options.part == Part::Layer && chips.count > 1 {
+        return Err(Error::shape("chips", chips.count, "1 for a layer alone"));
+    }
+    let batch = options.batch.min(spec.lanes());
+    let groups = plan::groups(&network, chips, options.split)?;
+    let team = |group| Team::new(&network, group, spec, largest, batch);
+    let teams = groups.into_iter().map(team).collect::<Result<_, Error>>()?;
+    emit::emit(options, chips, teams, &buckets)
 }
 
 fn check_machine(spec: &MachineSpec) -> Result<(), Error> {

@@ -29,6 +29,14 @@ impl<'w> Named<'w> {
         }
     }
 
+    /// How many numbers it has.
+    pub(crate) fn elements(&self) -> u64 {
+        match self.weight {
+            ContractWeight::Matrix(matrix) => matrix.rows as u64 * matrix.cols as u64,
+            ContractWeight::Vector(vector) => vector.len() as u64,
+        }
+    }
+
     pub(crate) fn vector(&self) -> Result<&'w [f32], Error> {
         match self.weight {
             ContractWeight::Vector(vector) => Ok(vector),

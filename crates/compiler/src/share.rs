@@ -70,7 +70,9 @@ fn parts(section: &Section) -> Vec<bool> {
     for index in 1..parts.len() {
         parts[index] = match section.nodes[index].op {
             Op::MatMul { .. } => true,
-            _ => !needs_whole(section, index, &parts) && section.nodes[index].inputs.iter().any(|i| parts[i.0 as usize]),
+            _ => {
+                !needs_whole(section, index, &parts) && section.nodes[index].inputs.iter().any(|i| parts[i.0 as usize])
+            }
         };
     }
     parts

@@ -20,7 +20,7 @@ pub fn layer(arguments: &LayerArguments) -> Result<()> {
         Ok((model.graph, weights))
     })
     .with_context(|| path_of(&files).display().to_string())?;
-    let options = Options { name: "layer".into(), part: Part::Layer, contexts: vec![positions], batch: 0 };
+    let options = Options { name: "layer".into(), part: Part::Layer, contexts: vec![positions], ..Options::default() };
     let program = compile(&graph, &weights, system.machine(), &options)?;
     let bytes = file::encode(&program);
     write_file(&arguments.output, &bytes)?;

@@ -156,13 +156,11 @@ impl<'a, 'l> Ensemble<'a, 'l> {
                 let mark = c.mark();
                 let to = Stream { direction, number };
                 let stored = c.write(to, Format::I8, from, appears, side, target);
-                match stored.filter(|_| c.taken.issue(queue, cycle, Inst::Receive { to })) {
-                    Some(stored) => Some((cycle, stored)),
-                    None => {
-                        c.rollback(&mark);
-                        None
-                    }
+                let taken = stored.filter(|_| c.taken.issue(queue, cycle, Inst::Receive { to }));
+                if taken.is_none() {
+                    c.rollback(&mark);
                 }
+                taken.map(|stored| (cycle, stored))
             })
         })?;
         self.taken.insert((wire.to, wire.into), cycle);

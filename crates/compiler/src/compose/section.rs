@@ -65,10 +65,10 @@ pub(crate) fn run(
         }
     }
     let last = count - 1;
-    match section.in_parts(last) && !codes[0].keeps_parts {
-        true => gather(ensemble, codes, &own, last),
-        false => Ok(own.into_iter().filter_map(|mut values| values.pop()).collect()),
+    if section.in_parts(last) && !codes[0].keeps_parts {
+        return gather(ensemble, codes, &own, last);
     }
+    Ok(own.into_iter().filter_map(|mut values| values.pop()).collect())
 }
 
 fn gather(

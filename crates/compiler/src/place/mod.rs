@@ -145,9 +145,11 @@ impl Placed {
         }
         place.make_room(network, tiles);
         let embedding = network.embedding.as_ref().zip(codes);
-        let embedding = embedding.map(|((table, factor), codes)| place.embedding((table, columns), codes, *factor)).transpose()?;
+        let embedding =
+            embedding.map(|((table, factor), codes)| place.embedding((table, columns), codes, *factor)).transpose()?;
         // Of a table that is shared out by columns the head, which is by rows, has a copy.
-        let codes = network.embedding.as_ref().filter(|_| is_all).zip(embedding.as_ref().map(|embedding| &embedding.codes));
+        let codes =
+            network.embedding.as_ref().filter(|_| is_all).zip(embedding.as_ref().map(|embedding| &embedding.codes));
         let codes = codes.map(|((table, _), codes)| (table, codes));
         let head = match &network.head {
             Some(head) => Some(place.head(head, &uses[network.kinds.len()], codes, &mut ports)?),
@@ -190,7 +192,9 @@ impl Placer<'_> {
         let mut port = |name, kind, format, elements, tiles| {
             self.contents.port(Port { name, kind, format, elements, tiles });
         };
-        let at = |first: usize, words: &[Vec<Word>]| words.iter().cloned().enumerate().map(|(tile, words)| (first + tile, words)).collect();
+        let at = |first: usize, words: &[Vec<Word>]| {
+            words.iter().cloned().enumerate().map(|(tile, words)| (first + tile, words)).collect()
+        };
         for (name, words) in [("token", &token), ("position", &position), ("length", &length)] {
             if name != "token" || network.embedding.is_some() {
                 port(name, BindingKind::Input, Format::I32, lanes, at(0, words));

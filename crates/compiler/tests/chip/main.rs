@@ -5,6 +5,7 @@
 mod common;
 mod conformance;
 mod layer;
+mod many;
 mod mutation;
 mod random;
 mod smollm2;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let tests = [conformance::TESTS, layer::TESTS, mutation::TESTS, random::TESTS, smollm2::TESTS];
+    let tests = [conformance::TESTS, layer::TESTS, many::TESTS, mutation::TESTS, random::TESTS, smollm2::TESTS];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         Trial::test(*name, move || {

@@ -142,7 +142,8 @@ fn what_does_not_fit_is_named() {
 /// Entries are named after their contexts where there are several; the bits are those of one.
 fn every_context_gives_the_same_bits() {
     let (spec, layer) = (machine(8), random_layer(12, SMALL, Halves, [Q4_1; 2], UNUSED));
-    let options = Options { name: "layer".into(), part: Part::Layer, contexts: vec![129, 1, 128], batch: 0 };
+    let options =
+        Options { name: "layer".into(), part: Part::Layer, contexts: vec![129, 1, 128], ..Options::default() };
     let program = compile(&layer.graph, &layer.weights, &spec, &options).unwrap();
     let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(names, ["layer.128", "layer.256"]);

@@ -239,7 +239,8 @@ impl<'s, 'b> Batch<'s, 'b> {
         }
         let place = self.place(c)?;
         for node in pending {
-            values[*node] = self.code.node(c, *node, &values, &mut [], place)?;
+            let inputs = self.code.section.nodes[*node].inputs.iter().map(|input| values[input.0 as usize].clone());
+            values[*node] = self.code.node(c, *node, &inputs.collect::<Vec<_>>(), &mut [], place)?;
         }
         Ok(values)
     }

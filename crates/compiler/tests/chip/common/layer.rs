@@ -26,7 +26,8 @@ impl Layer {
     }
 
     pub fn part(&self, spec: &MachineSpec, part: Part) -> Result<Program<'static>, CompileError> {
-        let options = Options { name: "layer".into(), part, contexts: vec![spec.lanes() as usize], batch: 0 };
+        let options =
+            Options { name: "layer".into(), part, contexts: vec![spec.lanes() as usize], ..Options::default() };
         compile(&self.graph, &self.weights, spec, &options)
     }
 

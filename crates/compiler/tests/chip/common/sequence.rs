@@ -9,22 +9,26 @@ use lockstep_simulator::{Linked, Simulator};
 pub struct Sequence<'p> {
     simulator: Simulator<'p>,
     lanes: usize,
+    /// Inputs of a token, and how often each takes the same number: all lanes on every chip that reads it.
+    inputs: [(&'static str, usize); 3],
 }
 
 impl<'p> Sequence<'p> {
     pub fn new(linked: &'p Linked<'p>) -> Self {
         let mut simulator = Simulator::new(linked, Kernels::detect(), 1).unwrap();
         let lanes = linked.program().machine.lanes() as usize;
-        for name in ["token", "position", "length"] {
-            simulator.write_i32(name, &vec![0; lanes]).unwrap();
+        let numbers = |name| linked.program().bindings.iter().find(|b| b.name == name).unwrap().elements as usize;
+        let inputs = ["token", "position", "length"].map(|name| (name, numbers(name)));
+        for (name, numbers) in inputs {
+            simulator.write_i32(name, &vec![0; numbers]).unwrap();
         }
-        Self { simulator, lanes }
+        Self { simulator, lanes, inputs }
     }
 
     /// The bits of the logits behind a token.
     pub fn decode(&mut self, entry: &str, token: u32, position: usize) -> Vec<u32> {
-        for (name, value) in [("token", token as i32), ("position", position as i32), ("length", position as i32 + 1)] {
-            self.simulator.write_i32(name, &vec![value; self.lanes]).unwrap();
+        for ((name, numbers), value) in self.inputs.iter().zip([token as i32, position as i32, position as i32 + 1]) {
+            self.simulator.write_i32(name, &vec![value; *numbers]).unwrap();
         }
         self.run(entry)
     }

@@ -1,0 +1,180 @@
+//! The second pass: which chips run which layers.
+//!
+//! The chips of a group share every layer of the group (`share.rs`); groups follow one another in a pipeline. A group has
+//! a link between each two of its chips, so it stays inside a node, and from each group a link leads to the next one.
+
+use std::ops::Range;
+
+use lockstep_machine::network::Cable;
+
+use crate::chips::Chips;
+use crate::compose::ensemble::Wire;
+use crate::error::Error;
+use crate::network::{Kind, Named, Network};
+
+/// How a model is spread over chips.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// Over the chips of a node by matrix rows and heads, over nodes by layers.
+    #[default]
+    Tensor,
+    /// Over chips by layers.
+    Pipeline,
+}
+
+/// Chips that share layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) chips: Vec<u32>,
+    pub(crate) layers: Range<usize>,
+    /// The links among its chips, by their places in the group.
+    pub(crate) wires: Vec<Wire>,
+}
+
+/// Steps of the search for an order of groups.
+const SEARCH: usize = 100_000;
+
+/// Groups in the order of the layers.
+pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split) -> Result<Vec<Group>, Error> {
+    let node = chips.machine.package.chips_per_node.max(1);
+    let size = if split == Split::Pipeline { 1 } else { chips.count.min(node) };
+    let all: Vec<Vec<u32>> =
+        (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
+    let wanted = deal(&costs(network), all.len());
+    let cables = chips.cables;
+    let order = path(&all, cables, wanted.len()).ok_or_else(|| {
+        Error::shape("cables", "no chain of linked groups", format!("one of {} groups", wanted.len()))
+    })?;
+    let group = |(index, layers): (usize, Range<usize>)| {
+        let chips = all[index].clone();
+        let wires = wires(&chips, cables);
+        let pairs = chips.len() * (chips.len() - 1);
+        let mut linked: Vec<(usize, usize)> = wires.iter().map(|wire| (wire.from, wire.to)).collect();
+        linked.dedup();
+        if linked.len() < pairs {
+            let expected = "a link between each two: use --split pipeline";
+            return Err(Error::shape(format!("chips {chips:?}"), format!("{} linked pairs", linked.len()), expected));
+        }
+        Ok(Group { chips, layers, wires })
+    };
+    order.into_iter().zip(wanted).map(group).collect()
+}
+
+/// The links between chips of a list, by their places in it.
+pub(crate) fn wires(chips: &[u32], cables: &[Cable]) -> Vec<Wire> {
+    let place = |chip: u32| chips.iter().position(|own| *own == chip);
+    let wire = |cable: &Cable| {
+        let (from, to) = (place(cable.from_chip)?, place(cable.to_chip)?);
+        Some(Wire { from, out: cable.from_link, to, into: cable.to_link })
+    };
+    let mut wires: Vec<Wire> = cables.iter().filter_map(wire).collect();
+    wires.sort_by_key(|wire| (wire.from, wire.to, wire.out));
+    wires
+}
+
+/// What each layer costs, in weights; the last one with what follows it.
+fn costs(network: &Network<'_>) -> Vec<u64> {
+    let weights = |kind: &Kind<'_>| kind.weights[0].iter().map(Named::elements).sum();
+    let mut costs: Vec<u64> = network.layers.iter().map(|(kind, _)| weights(&network.kinds[*kind])).collect();
+    if let (Some(last), Some(head)) = (costs.last_mut(), &network.head) {
+        *last += weights(head);
+    }
+    costs
+}
+
+/// Consecutive layers for `groups` groups, or for one each, so that the most expensive group is as cheap as can be.
+fn deal(costs: &[u64], groups: usize) -> Vec<Range<usize>> {
+    let cut = |most: u64| {
+        let (mut ranges, mut first, mut sum) = (Vec::new(), 0, 0);
+        for (layer, cost) in costs.iter().enumerate() {
+            if sum + cost > most && layer > first {
+                ranges.push(first..layer);
+                (first, sum) = (layer, 0);
+            }
+            sum += cost;
+        }
+        ranges.push(first..costs.len());
+        ranges
+    };
+    let (mut low, mut high) = (costs.iter().copied().max().unwrap_or_default(), costs.iter().sum());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if cut(middle).len() <= groups { high = middle } else { low = middle + 1 }
+    }
+    let mut ranges = cut(low);
+    // Groups that are left over take some of the layers of those that have most.
+    while ranges.len() < groups {
+        let most = (0..ranges.len()).rev().max_by_key(|at| ranges[*at].len()).filter(|at| ranges[*at].len() > 1);
+        let Some(at) = most else { break };
+        let Range { start, end } = ranges[at];
+        let middle = start + (end - start).div_ceil(2);
+        ranges.splice(at..=at, [start..middle, middle..end]);
+    }
+    ranges
+}
+
+/// The first chain of `length` groups, in the order of their numbers where that is possible, in which a cable leads from
+/// each to the next.
+fn path(groups: &[Vec<u32>], cables: &[Cable], length: usize) -> Option<Vec<usize>> {
+    let group_of = |chip: u32| groups.iter().position(|chips| chips.contains(&chip));
+    let mut next = vec![Vec::new(); groups.len()];
+    for cable in cables {
+        if let (Some(from), Some(to)) = (group_of(cable.from_chip), group_of(cable.to_chip)) {
+            next[from].push(to);
+        }
+    }
+    for list in &mut next {
+        list.sort_unstable();
+        list.dedup();
+    }
+    // First those from which fewest ways lead on, so that none is left behind (Warnsdorff's rule).
+    let onward = |chain: &[usize], from: usize| {
+        let free = |group: &usize| next[*group].iter().filter(|beyond| !chain.contains(beyond)).count();
+        let mut groups: Vec<usize> = next[from].iter().filter(|group| !chain.contains(group)).copied().collect();
+        groups.sort_by_key(|group| std::cmp::Reverse((free(group), *group)));
+        groups
+    };
+    let mut chain = vec![0];
+    let mut untried = vec![onward(&chain, 0)];
+    for _ in 0..SEARCH {
+        if chain.len() == length {
+            return Some(chain);
+        }
+        if let Some(group) = untried.last_mut()?.pop() {
+            chain.push(group);
+            untried.push(onward(&chain, group));
+        } else {
+            chain.pop();
+            untried.pop();
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_machine::system::SystemSpec;
+
+    use super::*;
+
+    #[test]
+    fn layers_are_dealt_so_that_the_dearest_group_is_cheapest() {
+        assert_eq!(deal(&[1, 1, 1, 1], 2), [0..2, 2..4]);
+        assert_eq!(deal(&[1, 1, 1, 4], 2), [0..3, 3..4]);
+        assert_eq!(deal(&[1, 1, 1, 9], 3), [0..2, 2..3, 3..4]);
+        assert_eq!(deal(&[1, 1], 5), [0..1, 1..2]);
+    }
+
+    #[test]
+    fn a_chain_follows_cables() {
+        for (name, length) in [("lockstep1:16", 16), ("lockstep1:72", 40), ("lockstep1:264", 30)] {
+            let system = SystemSpec::preset(name).expect("a preset");
+            let all: Vec<Vec<u32>> = (0..system.chips).map(|chip| vec![chip]).collect();
+            let chain = path(&all, system.cables(), length).expect("a chain");
+            for pair in chain.windows(2) {
+                let linked = |cable: &&Cable| (cable.from_chip as usize, cable.to_chip as usize) == (pair[0], pair[1]);
+                assert!(system.cables().iter().any(|cable| linked(&cable)), "{name}: {pair:?}");
+            }
+        }
+    }
+}
