@@ -1,6 +1,6 @@
 //! The chips that a model is compiled for.
 
-use lockstep_machine::network::Cable;
+use lockstep_machine::network::{Cable, Network};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::SystemSpec;
 
@@ -11,19 +11,26 @@ pub struct Chips<'a> {
     pub machine: &'a MachineSpec,
     /// How many, counted from 0.
     pub count: u32,
+    /// The cables among them; none for one chip.
+    pub network: Option<&'a Network>,
+}
+
+impl<'a> Chips<'a> {
     /// The cables, each direction as one.
-    pub cables: &'a [Cable],
+    pub fn cables(self) -> &'a [Cable] {
+        self.network.map_or(&[], Network::cables)
+    }
 }
 
 impl<'a> From<&'a MachineSpec> for Chips<'a> {
     /// One chip.
     fn from(machine: &'a MachineSpec) -> Self {
-        Self { machine, count: 1, cables: &[] }
+        Self { machine, count: 1, network: None }
     }
 }
 
 impl<'a> From<&'a SystemSpec> for Chips<'a> {
     fn from(system: &'a SystemSpec) -> Self {
-        Self { machine: system.machine(), count: system.chips, cables: system.cables() }
+        Self { machine: system.machine(), count: system.chips, network: Some(system.network()) }
     }
 }

@@ -10,6 +10,7 @@ use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
 use lockstep_program::program::{BASES, BindingKind, Word};
 
 use crate::chips::Chips;
+use crate::clock::Clock;
 use crate::compose::ensemble::Wire;
 use crate::error::Error;
 use crate::place::contents::Port;
@@ -48,8 +49,8 @@ pub(crate) fn emit(
     program.chips(chips.count);
     images(&mut program, &mut teams);
     bindings(&mut program, spec, &teams);
-    links(&mut program, chips.cables, &teams);
-    instances(&mut program, &blocks, entries);
+    links(&mut program, chips.cables(), &teams);
+    instances(&mut program, &Clock::new(chips, &teams), &blocks, entries)?;
     program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
 }
 
@@ -100,7 +101,7 @@ fn decode<'s>(
     let mut all: Vec<Placed> = Vec::new();
     for (index, team) in teams.iter().enumerate() {
         if let Some(before) = index.checked_sub(1).map(|index| &teams[index]) {
-            let (both, wires) = crossing(before, team, chips.cables);
+            let (both, wires) = crossing(before, team, chips.cables());
             let step = match handovers.entry((before.shape(), team.shape(), wires.clone())) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(handover(chips.machine, (before, team), wires, blocks)?),
@@ -178,16 +179,43 @@ fn links(program: &mut ProgramBuilder<'static>, cables: &[Cable], teams: &[Team<
     }
 }
 
-fn instances(program: &mut ProgramBuilder<'static>, blocks: &[BlockBuilder<'_>], entries: Vec<(String, Vec<Placed>)>) {
+fn instances(
+    program: &mut ProgramBuilder<'static>,
+    clock: &Clock<'_>,
+    blocks: &[BlockBuilder<'_>],
+    entries: Vec<(String, Vec<Placed>)>,
+) -> Result<(), Error> {
+    let mut known: BTreeMap<u64, u32> = BTreeMap::new();
     let blocks: Vec<(u32, u64)> = blocks.iter().map(|block| (program.block(block), block.finish().cycles)).collect();
     for (name, steps) in entries {
         let entry = program.entry(&name);
-        let mut now = 0;
+        let (mut now, mut aligned) = (0, 0);
+        let mut align = |program: &mut ProgramBuilder<'static>, now: u64, cycles: u64| -> Result<u64, Error> {
+            let block = match known.entry(cycles) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(program.block(&clock.block(cycles)?)),
+            };
+            for chip in &clock.chips {
+                program.instance(entry, block, *chip, now, [0; BASES]);
+            }
+            Ok(now + cycles)
+        };
+        if let Some(cycles) = clock.start() {
+            now = align(program, now, cycles)?;
+            aligned = now;
+        }
         for step in steps {
+            let cycles = step.iter().map(|(_, run)| blocks[run.block].1).max().unwrap_or_default();
+            // What one chip does alone needs no clock but its own.
+            if step.len() > 1 && now + cycles - aligned > clock.aligned_cycles_max(cycles)? {
+                now = align(program, now, clock.epoch())?;
+                aligned = now;
+            }
             for (chip, run) in &step {
                 program.instance(entry, blocks[run.block].0, *chip, now, run.offsets);
             }
-            now += step.iter().map(|(_, run)| blocks[run.block].1).max().unwrap_or_default();
+            now += cycles;
         }
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! `place` (memory), `compose` (instructions in space and time), `emit.rs` (the program). Start reading at [`compile`].
 
 mod chips;
+mod clock;
 mod compose;
 mod emit;
 mod error;

@@ -41,7 +41,7 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split) -> R
     let all: Vec<Vec<u32>> =
         (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
     let wanted = deal(&costs(network), all.len());
-    let cables = chips.cables;
+    let cables = chips.cables();
     let order = path(&all, cables, wanted.len()).ok_or_else(|| {
         Error::shape("cables", "no chain of linked groups", format!("one of {} groups", wanted.len()))
     })?;

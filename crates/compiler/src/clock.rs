@@ -1,0 +1,64 @@
+//! Keeping the clocks of several chips in line: when they align, and how long that takes.
+
+use lockstep_machine::access::aligned_cycles_max;
+use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::Inst;
+use lockstep_machine::inst::field::Uint;
+use lockstep_machine::spec::MachineSpec;
+use lockstep_program::builder::BlockBuilder;
+
+use crate::chips::Chips;
+use crate::error::Error;
+use crate::team::Team;
+
+/// The clocks of a program's chips.
+pub(crate) struct Clock<'a> {
+    spec: &'a MachineSpec,
+    /// The chips that run anything.
+    pub(crate) chips: Vec<u32>,
+    /// Hops from the first of them to the farthest.
+    height: u64,
+}
+
+impl<'a> Clock<'a> {
+    pub(crate) fn new(chips: Chips<'a>, teams: &[Team<'_>]) -> Self {
+        let used: Vec<u32> = teams.iter().flat_map(|team| team.group.chips.iter().copied()).collect();
+        Self { spec: chips.machine, height: height(&used, chips), chips: used }
+    }
+
+    /// An epoch: what it takes to align chips again.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.spec.time.epoch_cycles.into()
+    }
+
+    /// The alignment with which an entry starts, none for one chip: the mark goes down the tree of chips, and takes whole
+    /// epochs for each hop.
+    pub(crate) fn start(&self) -> Option<u64> {
+        let hop = u64::from(self.spec.c2c.latency_max_cycles) / self.epoch().max(1) + 1;
+        (self.chips.len() > 1).then_some(hop * self.height * self.epoch())
+    }
+
+    /// How long after an alignment chips may exchange vectors, for a block of so many cycles.
+    pub(crate) fn aligned_cycles_max(&self, block: u64) -> Result<u64, Error> {
+        let most = aligned_cycles_max(self.spec).unwrap_or_default();
+        if block > most {
+            return Err(Error::shape("cycles of a block of several chips", block, format!("at most {most}")));
+        }
+        Ok(most)
+    }
+
+    /// A block that aligns a chip.
+    pub(crate) fn block(&self, cycles: u64) -> Result<BlockBuilder<'a>, Error> {
+        let mut block = BlockBuilder::new("align", self.spec);
+        let cycles = Uint::new(cycles as u32).unwrap_or_default();
+        block.issue(0, Queue::Send(0), Inst::RuntimeDeskew { cycles })?;
+        Ok(block)
+    }
+}
+
+/// Hops from the first of some chips to the farthest of them.
+fn height(used: &[u32], chips: Chips<'_>) -> u64 {
+    let Some((network, first)) = chips.network.zip(used.first()) else { return 0 };
+    let hops = network.distances(*first);
+    used.iter().map(|chip| hops[*chip as usize]).max().unwrap_or_default().into()
+}
