@@ -56,6 +56,9 @@ fn steps(options: &Options, root: &Path) -> Result<Vec<Command>> {
             steps.push(with(&["xtask", "playground"]));
         }
     }
+    if !options.without_answer {
+        steps.push(with(&["xtask", "load", "--minutes", "0.5"]));
+    }
     steps.push(with(&["test", "--release", "-p", "lockstep-cli", "--features", TRACES, "--bin", "lockstep", "traces"]));
     // Last, and as the README has it.
     steps.push(with(&["test", "--release"]));

@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask ci | clients | isa | peer | playground | quality | simulators | viewer | web`.
+//! Development tasks: `cargo xtask ci | clients | isa | load | peer | playground | quality | simulators | viewer | web`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
@@ -7,7 +7,9 @@
 mod ci;
 mod clients;
 mod command;
+mod http;
 mod isa;
+mod load;
 mod machine;
 mod peer;
 mod quality;
@@ -36,6 +38,8 @@ enum Task {
     Clients(clients::Options),
     /// The manual of the instruction set, made from its table
     Isa(isa::Options),
+    /// Users of a served model who ask one question after the other: errors, speed and memory
+    Load(load::Options),
     /// Speed beside llama.cpp's `llama-bench`, in alternating runs
     Peer(peer::Options),
     /// The page of `lockstep serve`, worked in a headless browser against a served model
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Clients(options) => clients::run(&options),
         Task::Isa(options) => isa::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::Peer(options) => peer::run(&options),
         Task::Playground(options) => web::drive::run(&options),
         Task::Quality(options) => quality::run(&options),

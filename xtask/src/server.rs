@@ -1,8 +1,7 @@
 //! A served model, for tasks that drive it from outside.
 
 use anyhow::{Context, Result, bail};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +42,16 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// The same for sockets.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its number among the system's processes.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails if it has ended by itself.
     pub(crate) fn still_runs(&mut self) -> Result<()> {
         match self.child.try_wait()? {
@@ -52,15 +61,7 @@ impl Server {
     }
 
     fn is_ready(&self) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.address)?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            write!(stream, "GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address)?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+        crate::http::get(self.address, "/ready").is_ok_and(|(status, _)| status == 200)
     }
 }
 
