@@ -205,8 +205,9 @@ fn contradictions(spec: &MachineSpec) -> Vec<String> {
     };
     must(spec.mem.words_per_slice.is_multiple_of(2), "key mem.words_per_slice: must be even, half of it is a bank");
     must(
-        spec.c2c.latency_min_cycles <= spec.c2c.latency_max_cycles,
-        "keys c2c.latency_min_cycles, c2c.latency_max_cycles: the shortest exceeds the longest",
+        spec.c2c.latency_min_cycles <= spec.c2c.latency_mean_cycles
+            && spec.c2c.latency_mean_cycles <= spec.c2c.latency_max_cycles,
+        "keys c2c.latency_min_cycles, c2c.latency_mean_cycles, c2c.latency_max_cycles: must not fall",
     );
     must(spec.c2c.links.is_multiple_of(2), "key c2c.links: must be even, half of them leave by each hemisphere");
     must(

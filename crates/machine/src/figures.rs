@@ -5,6 +5,7 @@ use crate::geometry::Queue;
 use crate::hops::Hops;
 use crate::inst::INST_BYTES;
 use crate::network::Cable;
+use crate::spec::MachineSpec;
 use crate::system::SystemSpec;
 use crate::topology::Topology;
 
@@ -19,6 +20,9 @@ pub struct Figures {
     pub vector_cycles_per_link: u64,
     /// Cycles from a send to the earliest receive that is always in time, without slack for drift.
     pub exchange_cycles: u64,
+    /// Cycles before the first instruction: a barrier on one chip; on several, epochs in which a time mark passes down
+    /// each level of the tree by which chips are aligned.
+    pub start_cycles: u64,
     /// Bytes of SRAM on a chip.
     pub sram_bytes_per_chip: u64,
     /// Bytes of SRAM in all.
@@ -61,6 +65,7 @@ impl Figures {
             links_per_chip: spec.c2c.links.into(),
             vector_cycles_per_link: spec.c2c.vector_cycles.into(),
             exchange_cycles: exchange_cycles(spec).into(),
+            start_cycles: start_cycles(spec, system.network().tree_height()),
             sram_bytes_per_chip: spec.sram_bytes(),
             sram_bytes: spec.sram_bytes() * chips,
             core_queues,
@@ -77,12 +82,13 @@ impl Figures {
     }
 
     /// All figures with their names and units, in order: what `machine show` prints.
-    pub fn entries(&self) -> [(&'static str, u64, &'static str); 15] {
+    pub fn entries(&self) -> [(&'static str, u64, &'static str); 16] {
         [
             ("chips", self.chips, ""),
             ("links_per_chip", self.links_per_chip, ""),
             ("vector_cycles_per_link", self.vector_cycles_per_link, "cycles"),
             ("exchange_cycles", self.exchange_cycles, "cycles"),
+            ("start_cycles", self.start_cycles, "cycles"),
             ("sram_bytes_per_chip", self.sram_bytes_per_chip, "bytes"),
             ("sram_bytes", self.sram_bytes, "bytes"),
             ("core_queues", self.core_queues, ""),
@@ -96,6 +102,14 @@ impl Figures {
             ("fp16_ops_per_second", self.fp16_ops_per_second, "op/s"),
         ]
     }
+}
+
+fn start_cycles(spec: &MachineSpec, tree_height: u32) -> u64 {
+    if tree_height == 0 {
+        return spec.time.barrier_cycles.into();
+    }
+    let epochs = u64::from(spec.c2c.latency_max_cycles / spec.time.epoch_cycles) + 1;
+    epochs * u64::from(spec.time.epoch_cycles) * u64::from(tree_height)
 }
 
 /// What follows of the wiring.

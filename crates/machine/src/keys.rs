@@ -157,6 +157,7 @@ keys! {
     "c2c.send_delay" c2c.send_delay DELAY, "cycles", "From a send's issue to its first bit on the link, stagger included.";
     "c2c.receive_delay" c2c.receive_delay DELAY, "cycles", "From a receive's issue to the vector on the stream.";
     "c2c.latency_min_cycles" c2c.latency_min_cycles DELAY, "cycles", "Shortest flight of a vector.";
+    "c2c.latency_mean_cycles" c2c.latency_mean_cycles DELAY, "cycles", "Mean flight of a vector.";
     "c2c.latency_max_cycles" c2c.latency_max_cycles DELAY, "cycles", "Longest flight of a vector; receives are scheduled for it.";
     "c2c.fifo_vectors" c2c.fifo_vectors Integer(1, 1024), "vectors", "What a receiver can hold before it is taken.";
     "c2c.slack_max_cycles" c2c.slack_max_cycles Integer(0, 4096), "cycles", "The most slack that drift may ask of a receive.";

@@ -157,6 +157,17 @@ impl Network {
         hops
     }
 
+    /// A tree of shortest routes from chip 0 to each other chip: the cable by which each is reached, in their order.
+    pub fn tree(&self) -> Vec<Cable> {
+        let to_root = self.routes_to(0);
+        (1..self.chips()).filter_map(|chip| to_root.next(chip).next()).map(Cable::reversed).collect()
+    }
+
+    /// Levels of that tree: the most hops from chip 0.
+    pub fn tree_height(&self) -> u32 {
+        self.distances(0).into_iter().max().unwrap_or_default()
+    }
+
     /// All shortest routes to a chip.
     pub fn routes_to(&self, to: u32) -> Routes<'_> {
         Routes { network: self, hops: self.distances(to) }

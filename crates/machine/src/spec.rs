@@ -142,6 +142,8 @@ pub struct C2cSpec {
     pub receive_delay: u32,
     /// Shortest latency seen.
     pub latency_min_cycles: u32,
+    /// Mean latency.
+    pub latency_mean_cycles: u32,
     /// Longest latency seen: receives are scheduled for it.
     pub latency_max_cycles: u32,
     /// Vectors that a receiver can hold before they are taken.

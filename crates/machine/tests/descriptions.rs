@@ -92,6 +92,7 @@ fn values_that_contradict_each_other_are_named() {
     check("c2c.links", "15");
     check("c2c.links", "10"); // a node's mesh and its global links need 11
     check("c2c.latency_max_cycles", "208");
+    check("c2c.latency_mean_cycles", "229");
     check("c2c.vector_cycles", "23");
     check("c2c.bits_per_second", "50_000_000_000");
     check("clock.hertz", "1_800_000_000");

@@ -191,3 +191,17 @@ fn hops_are_those_of_the_distances_of_each_chip() {
         assert_eq!(Hops::new(system.network()).pairs, pairs, "{name}");
     }
 }
+
+#[test]
+fn the_tree_reaches_every_chip_by_as_few_hops_as_can_be() {
+    for name in ["lockstep1:8", "lockstep1:100", "lockstep1:ring7"] {
+        let system = system(name);
+        let hops = system.network().distances(0);
+        let tree = system.network().tree();
+        assert!(tree.iter().map(|cable| cable.to_chip).eq(1..system.chips), "{name}");
+        for cable in tree {
+            assert_eq!(hops[cable.from_chip as usize] + 1, hops[cable.to_chip as usize], "{name}: {cable}");
+            assert!(system.cables().contains(&cable), "{name}: {cable}");
+        }
+    }
+}

@@ -148,6 +148,7 @@ fn an_exchange_waits_for_the_slowest_link() {
     let spec = spec();
     // [S] latencies in a node of 209 to 228 cycles. Stagger (19), a chosen 4 and the vector's own 24 come before.
     assert_eq!((spec.c2c.latency_min_cycles, spec.c2c.latency_max_cycles), (209, 228));
+    assert_eq!(spec.c2c.latency_mean_cycles, 217, "[S]");
     assert_eq!(exchange_cycles(&spec), 4 + spec.stagger() + 24 + 228);
 }
 

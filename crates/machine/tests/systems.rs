@@ -49,6 +49,19 @@ fn cables_of_a_chip_are_a_full_mesh_and_those_beyond_its_node() {
     assert_eq!(cables("lockstep1:ring9"), (9, 2, 2, 2));
 }
 
+#[test]
+fn a_start_is_a_barrier_or_the_levels_of_a_tree() {
+    let start = |name: &str| SystemSpec::preset(name).unwrap().figures().start_cycles;
+    assert_eq!(start("lockstep1"), 35);
+    assert_eq!(start("lockstep1:8"), 252);
+    assert_eq!(start("lockstep1:264"), 3 * 252);
+    assert_eq!(start("lockstep1:ring9"), 4 * 252);
+    let mut slow = Description::preset("lockstep1").unwrap();
+    slow.machine.c2c.latency_max_cycles = 252;
+    let node = SystemSpec::new(slow, Size::chips(8)).unwrap();
+    assert_eq!(node.figures().start_cycles, 2 * 252, "a mark that takes an epoch arrives in the second");
+}
+
 /// Multiply-adds, bytes and operations grow with the chips; caps a cycle are a chip's.
 #[test]
 fn figures_of_all_chips_are_those_of_one_times_their_number() {

@@ -170,7 +170,7 @@ fn links(spec: &MachineSpec) -> String {
         "## Links
 
 Queues `send.0` to `send.{last}` and `receive.0` to `receive.{last}`; the first {half} leave by the western hemisphere. A vector takes {vector}
-cycles of a link and {least} to {most} cycles of flight. Receives are scheduled for the longest: {exchange} cycles after the issue of the
+cycles of a link and {least} to {most} cycles of flight, {mean} on average. Receives are scheduled for the longest: {exchange} cycles after the issue of the
 `send`, and as many more as clocks may have drifted, at most {slack}: `ceil(2 x {ppm} x cycles / 1,000,000) + 1`, {aligned}.
 A vector that comes later is a fault; so is one that finds {fifo} others waiting.
 
@@ -179,6 +179,7 @@ A vector that comes later is a fault; so is one that finds {fifo} others waiting
         half = c2c.links / 2,
         vector = c2c.vector_cycles,
         least = c2c.latency_min_cycles,
+        mean = c2c.latency_mean_cycles,
         most = c2c.latency_max_cycles,
         exchange = crate::access::exchange_cycles(spec),
         slack = c2c.slack_max_cycles,
