@@ -12,6 +12,7 @@ pub use programs::{
 pub use serve::{LogForm, MetricsNames, ServeArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockstep_compiler::{Objective, Split};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -174,6 +175,58 @@ impl std::str::FromStr for On {
     }
 }
 
+/// How a model is spread over the chips of a system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct Spread {
+    /// Over chips by matrix rows and heads inside a node and by layers over nodes, or by layers alone, or what is better
+    #[arg(long, value_enum, default_value_t = SplitChoice::Auto)]
+    pub split: SplitChoice,
+    /// What `--split auto` chooses for: one sequence, or as many as are in flight at once
+    #[arg(long, value_enum, default_value_t = ObjectiveChoice::Latency)]
+    pub objective: ObjectiveChoice,
+}
+
+/// How to split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SplitChoice {
+    /// What is better for the objective, of what fits
+    #[default]
+    Auto,
+    /// By matrix rows and heads inside a node, by layers over nodes
+    Tensor,
+    /// By layers
+    Pipeline,
+}
+
+impl From<SplitChoice> for Split {
+    fn from(choice: SplitChoice) -> Self {
+        match choice {
+            SplitChoice::Auto => Self::Auto,
+            SplitChoice::Tensor => Self::Tensor,
+            SplitChoice::Pipeline => Self::Pipeline,
+        }
+    }
+}
+
+/// What to choose for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ObjectiveChoice {
+    /// The next token of a sequence soon
+    #[default]
+    Latency,
+    /// Many tokens of many sequences
+    Throughput,
+}
+
+impl From<ObjectiveChoice> for Objective {
+    fn from(choice: ObjectiveChoice) -> Self {
+        match choice {
+            ObjectiveChoice::Latency => Self::Latency,
+            ObjectiveChoice::Throughput => Self::Throughput,
+        }
+    }
+}
+
 /// How tokens are drawn.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Sampling")]
@@ -210,9 +263,11 @@ pub struct RunArguments {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Where to run: `host`, or a simulated system of one chip, such as lockstep1:1, for which the model is compiled
+    /// Where to run: `host`, or a simulated system, such as lockstep1:1 or lockstep1:8, for which the model is compiled
     #[arg(long, value_name = "SYSTEM", default_value = "host")]
     pub on: On,
+    #[command(flatten)]
+    pub spread: Spread,
     /// Instructions before the conversation
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub system: Option<String>,
@@ -289,9 +344,11 @@ pub struct BenchArguments {
 pub struct DigestArguments {
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Where to run: `host`, or a simulated system of one chip, such as lockstep1:1, for which the model is compiled
+    /// Where to run: `host`, or a simulated system, such as lockstep1:1 or lockstep1:8, for which the model is compiled
     #[arg(long, value_name = "SYSTEM", default_value = "host")]
     pub on: On,
+    #[command(flatten)]
+    pub spread: Spread,
     /// The text, taken as it is
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,

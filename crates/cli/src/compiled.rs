@@ -1,5 +1,6 @@
 //! Compiled models: made of a model's files for a system, checked, and kept in the cache folder.
 
+use crate::args::Spread;
 use crate::files::ModelFiles;
 use crate::load::{Outline, path_of, with_contents};
 use crate::map::Map;
@@ -29,13 +30,15 @@ pub struct Recipe<'a> {
     pub system: SystemSpec,
     /// The longest sequence.
     pub context: usize,
+    /// How it is spread over the system's chips.
+    pub spread: Spread,
 }
 
 impl<'a> Recipe<'a> {
     /// A recipe for a system by its name.
-    pub fn new(outline: &'a Outline, system: &str, context: usize) -> Result<Self> {
-        let system = one_chip(system)?;
-        Ok(Self { files: &outline.files, hash: &outline.hash, system, context })
+    pub fn new(outline: &'a Outline, system: &str, context: usize, spread: Spread) -> Result<Self> {
+        let system = system::open(system)?;
+        Ok(Self { files: &outline.files, hash: &outline.hash, system, context, spread })
     }
 
     /// Contexts of the entries: whole vectors times powers of two, up to the first that holds the longest sequence.
@@ -57,16 +60,17 @@ impl<'a> Recipe<'a> {
             );
             let weights = contract_weights(&model)?;
             let name = model.config.name.clone().unwrap_or_else(|| model.config.family.to_owned());
-            let machine = self.system.machine();
             let sound = |batch| {
                 bar.set_message("compiling");
-                let options = Options { name: name.clone(), contexts: contexts.clone(), batch, ..Options::default() };
-                let program = compile(&model.graph, &weights, machine, &options)?;
+                let (split, objective) = (self.spread.split.into(), self.spread.objective.into());
+                let (name, contexts) = (name.clone(), contexts.clone());
+                let options = Options { name, contexts, batch, split, objective, ..Options::default() };
+                let program = compile(&model.graph, &weights, &self.system, &options)?;
                 bar.set_message("verifying");
                 let violations = verify(&program);
                 Ok((program, violations))
             };
-            let made = sound(BATCH);
+            let made = sound(if self.system.chips == 1 { BATCH } else { 0 });
             // Without steps of many tokens there may be code, and there is more room.
             let made = if needs_less(&made) { sound(0) } else { made };
             Ok(made?)
@@ -102,7 +106,8 @@ impl<'a> Recipe<'a> {
             return Some(program);
         }
         // What does not fit the chip by far is not worth importing.
-        let is_small = self.files.bytes().is_ok_and(|bytes| bytes <= 2 * self.system.machine().sram_bytes());
+        let memory = self.system.machine().sram_bytes() * u64::from(self.system.chips);
+        let is_small = self.files.bytes().is_ok_and(|bytes| bytes <= 2 * memory);
         if !is_small || cache::is_hopeless(&path) {
             return None;
         }
@@ -114,8 +119,13 @@ impl<'a> Recipe<'a> {
     }
 
     fn path(&self) -> Result<PathBuf> {
-        let machine = self.system.machine().canonical_text();
-        cache::program_path(&format!("{}\n{:?}\n{BATCH}\n{machine}", self.hash, self.contexts()))
+        let (system, machine) = (self.system.name(), self.system.machine().canonical_text());
+        let (contexts, spread) = (self.contexts(), self.spread);
+        let cables = self.system.cables();
+        cache::program_path(&format!(
+            "{}\n{contexts:?}\n{BATCH}\n{spread:?}\n{system}\n{machine}\n{cables:?}",
+            self.hash
+        ))
     }
 }
 
@@ -139,17 +149,6 @@ fn needs_less(made: &Result<(Program<'_>, Vec<Violation>), Error>) -> bool {
 fn open(path: &Path) -> Result<Program<'static>> {
     let map: &'static Map = Box::leak(Box::new(Map::open(path)?));
     Ok(file::decode(map)?)
-}
-
-/// A system of one chip, by its name.
-pub fn one_chip(name: &str) -> Result<SystemSpec> {
-    let system = system::open(name)?;
-    match system.chips {
-        1 => Ok(system),
-        chips => {
-            bail!("{name}: a model is not yet spread over {chips} chips: use a system of one, such as lockstep1:1")
-        }
-    }
 }
 
 fn contexts(lanes: usize, longest: usize) -> Vec<usize> {

@@ -1,14 +1,14 @@
 //! A model with an engine around it, as the commands use it.
 
-use crate::args::{KernelChoice, ModelArguments, On, SamplingArguments};
+use crate::args::{KernelChoice, ModelArguments, On, SamplingArguments, Spread};
 use crate::backend::{AnyBackend, HostBackend};
 use crate::compiled::{self, Recipe};
 use crate::load::{Loaded, Outline, load, outline};
 use crate::output;
 use crate::program::count;
 use crate::simulated::SimulatedBackend;
-use crate::store;
 use crate::timetable::Timetable;
+use crate::{store, system};
 use anyhow::{Context, Result, bail};
 use lockstep_engine::{
     Detokenizer, Engine, EngineOptions, Event, FinishReason, RequestId, SamplingParams, SystemClock, TextStream, Usage,
@@ -83,19 +83,22 @@ pub fn open_for_serving(arguments: &ModelArguments, options: EngineOptions, spec
 }
 
 /// The same on the host or on a simulated chip of a system, compiled first where that has not been done.
-pub fn open_on(on: &On, arguments: &ModelArguments, raw: bool) -> Result<Session> {
+pub fn open_on(on: &On, spread: Spread, arguments: &ModelArguments, raw: bool) -> Result<Session> {
     let On::System(system) = on else { return open(arguments, raw) };
     // Before the model is looked for: a name is cheaper to check.
-    compiled::one_chip(system)?;
+    system::open(system)?;
     let kernels = kernels(arguments.kernels)?;
     let outline = outline(&store::resolve(&arguments.model)?)?;
     let longest = outline.config.context_length;
     let wanted = context(arguments.context, longest)?;
     let wanted = if arguments.context.is_some() { wanted } else { wanted.min(compiled::CONTEXT) };
-    let program = Recipe::new(&outline, system, wanted)?.kept()?;
+    let program = Recipe::new(&outline, system, wanted, spread)?.kept()?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // A thread runs whole chips.
+    let threads = arguments.threads.map_or(cores, usize::from).min(program.chips as usize);
     let context = Timetable::of(&program)?.context().min(arguments.context.map_or(longest, |_| wanted));
-    let chip = SimulatedBackend::new(program, context, kernels)?;
-    let setting = Setting { threads: 1, kernels, context };
+    let chip = SimulatedBackend::new(program, context, kernels, threads)?;
+    let setting = Setting { threads, kernels, context };
     // A wrong guess costs the chip as much as a right one.
     let chunk = Some(arguments.prefill_chunk as usize);
     let options = EngineOptions { guesses_max: 0, prefill_chunk: chunk, ..EngineOptions::default() };

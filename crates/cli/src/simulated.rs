@@ -10,6 +10,7 @@ use lockstep_kernels::Kernels;
 use lockstep_program::Program;
 use lockstep_program::program::BindingKind;
 use lockstep_simulator::{Error, Linked, Simulator};
+use std::collections::BTreeMap;
 
 /// The only sequence.
 const SEQUENCE: SequenceId = SequenceId(0);
@@ -35,6 +36,8 @@ pub struct Run {
 pub struct SimulatedBackend {
     simulator: Simulator<'static>,
     timetable: Timetable,
+    /// How many numbers each input takes.
+    elements: BTreeMap<&'static str, usize>,
     lanes: usize,
     vocab_size: usize,
     context: usize,
@@ -47,7 +50,7 @@ pub struct SimulatedBackend {
 
 impl SimulatedBackend {
     /// A chip with a compiled model, for sequences of at most `context` tokens.
-    pub fn new(program: Program<'static>, context: usize, kernels: Kernels) -> Result<Self> {
+    pub fn new(program: Program<'static>, context: usize, kernels: Kernels, threads: usize) -> Result<Self> {
         let timetable = Timetable::of(&program)?;
         ensure!(context <= timetable.context(), "the program's entries hold {} tokens", timetable.context());
         let logits = program.bindings.iter().find(|b| b.kind == BindingKind::Output && b.name == "logits");
@@ -56,14 +59,17 @@ impl SimulatedBackend {
         // Linked code borrows its program, and the chip the code: each lives as long as the process, and there is one.
         let program: &'static Program<'static> = Box::leak(Box::new(program));
         let linked: &'static Linked<'static> = Box::leak(Box::new(Linked::new(program)?));
-        let mut simulator = Simulator::new(linked, kernels, 1)?;
+        let mut simulator = Simulator::new(linked, kernels, threads)?;
         // No run begins before all inputs are there, also those of other entries.
+        let mut elements = BTreeMap::new();
         for input in program.bindings.iter().filter(|binding| binding.kind == BindingKind::Input) {
             simulator.write_i32(&input.name, &vec![0; input.elements as usize])?;
+            elements.insert(input.name.as_str(), input.elements as usize);
         }
         Ok(Self {
             simulator,
             timetable,
+            elements,
             lanes,
             vocab_size,
             context,
@@ -108,7 +114,13 @@ impl SimulatedBackend {
         let (step, taken) = self.timetable.next(length, tokens.len()).ok_or_else(unknown)?;
         let lanes = self.lanes;
         let mut write = |name: &str, values: &mut dyn Iterator<Item = i32>| {
-            let vectors: Vec<i32> = values.flat_map(|value| std::iter::repeat_n(value, lanes)).collect();
+            let mut vectors: Vec<i32> = values.flat_map(|value| std::iter::repeat_n(value, lanes)).collect();
+            // A copy for each chip that reads it.
+            let elements = self.elements.get(name).copied().unwrap_or_default();
+            let one = vectors.len();
+            while one > 0 && vectors.len() < elements {
+                vectors.extend_from_within(..one);
+            }
             self.simulator.write_i32(name, &vectors)
         };
         if step.tokens == 1 {

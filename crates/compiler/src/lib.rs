@@ -18,7 +18,7 @@ mod team;
 
 pub use chips::Chips;
 pub use error::Error;
-pub use plan::Split;
+pub use plan::{Objective, Split};
 
 use lockstep_arith::matrix::GROUP;
 use lockstep_graph::Graph;
@@ -50,6 +50,8 @@ pub struct Options {
     pub contexts: Vec<usize>,
     /// How it is spread over chips.
     pub split: Split,
+    /// What the split is chosen for.
+    pub objective: Objective,
     /// Tokens of a prefill step, at most as many as a vector has lanes; 0 leaves prefill out.
     pub batch: u32,
 }
@@ -72,23 +74,47 @@ pub fn compile<'c>(
     options: &Options,
 ) -> Result<Program<'static>, Error> {
     let chips = chips.into();
-    let spec = chips.machine;
-    check_machine(spec)?;
-    let lanes = spec.lanes() as usize;
+    check_machine(chips.machine)?;
+    let lanes = chips.machine.lanes() as usize;
     let network = match options.part {
         Part::Model => Network::new(graph, weights, lanes)?,
+        Part::Layer if chips.count > 1 => return Err(Error::shape("chips", chips.count, "1 for a layer alone")),
         Part::Layer => Network::first_layer(graph, weights, lanes)?,
     };
+    if options.split != Split::Auto || chips.count == 1 {
+        return spread(&network, chips, options, options.split);
+    }
+    let tensor = spread(&network, chips, options, Split::Tensor);
+    let pipeline = spread(&network, chips, options, Split::Pipeline);
+    match (tensor, pipeline) {
+        (Ok(tensor), Ok(pipeline)) => {
+            let cost = |program: &Program<'_>| cost(program, options.objective);
+            Ok(if cost(&pipeline) < cost(&tensor) { pipeline } else { tensor })
+        }
+        (tensor, pipeline) => tensor.or(pipeline),
+    }
+}
+
+/// What a token costs, by the entry for the longest context.
+fn cost(program: &Program<'_>, objective: Objective) -> u64 {
+    let costs = program.entries.iter().filter(|entry| entry.name.starts_with("decode")).map(|entry| match objective {
+        Objective::Latency => entry.cycles,
+        Objective::Throughput => entry.interval(&program.blocks),
+    });
+    costs.max().unwrap_or(u64::MAX)
+}
+
+/// Compiles a network for chips, split in one way.
+fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Split) -> Result<Program<'static>, Error> {
+    let spec = chips.machine;
+    let lanes = spec.lanes() as usize;
     let mut buckets: Vec<usize> = options.contexts.iter().map(|context| context.div_ceil(lanes).max(1)).collect();
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
-    if options.part == Part::Layer && chips.count > 1 {
-        return Err(Error::shape("chips", chips.count, "1 for a layer alone"));
-    }
     let batch = options.batch.min(spec.lanes());
-    let groups = plan::groups(&network, chips, options.split)?;
-    let team = |group| Team::new(&network, group, spec, largest, batch);
+    let groups = plan::groups(network, chips, split)?;
+    let team = |group| Team::new(network, group, spec, largest, batch);
     let teams = groups.into_iter().map(team).collect::<Result<_, Error>>()?;
     emit::emit(options, chips, teams, &buckets)
 }

@@ -15,11 +15,23 @@ use crate::network::{Kind, Named, Network};
 /// How a model is spread over chips.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Split {
-    /// Over the chips of a node by matrix rows and heads, over nodes by layers.
+    /// The better of the others for an objective, of those for which memory suffices.
     #[default]
+    Auto,
+    /// Over the chips of a node by matrix rows and heads, over nodes by layers.
     Tensor,
     /// Over chips by layers.
     Pipeline,
+}
+
+/// What a split is chosen for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// The fewest cycles from a token to the next one of a sequence.
+    #[default]
+    Latency,
+    /// The fewest cycles from a token to the next one of any sequence, where there are as many as the pipeline holds.
+    Throughput,
 }
 
 /// Chips that share layers.

@@ -1,10 +1,11 @@
 //! What a program is.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use lockstep_machine::geometry::{Hemisphere, Queue};
-use lockstep_machine::inst::INST_BYTES;
 use lockstep_machine::inst::operand::Format;
+use lockstep_machine::inst::{INST_BYTES, Inst};
 pub use lockstep_machine::network::Cable as Link;
 use lockstep_machine::spec::MachineSpec;
 
@@ -318,6 +319,29 @@ pub struct Entry {
     pub phases: Vec<Phase>,
     /// The predicted cycles.
     pub cycles: u64,
+}
+
+impl Entry {
+    /// Cycles after which the entry could begin anew for another sequence, if it had its own memory: the longest time that
+    /// a chip is taken, from its first block to the end of its last one, but for alignments.
+    pub fn interval(&self, blocks: &[Block]) -> u64 {
+        let mut spans: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for instance in &self.instances {
+            let Some(block) = blocks.get(instance.block as usize).filter(|block| !block.aligns()) else { continue };
+            let end = instance.start + block.cycles;
+            let span = spans.entry(instance.chip).or_insert((instance.start, end));
+            *span = (span.0.min(instance.start), span.1.max(end));
+        }
+        spans.into_values().map(|(start, end)| end - start).max().unwrap_or_default()
+    }
+}
+
+impl Block {
+    /// Whether it only aligns its chip's clock.
+    pub fn aligns(&self) -> bool {
+        let aligning = |bytes: &[u8; INST_BYTES]| matches!(Inst::decode(*bytes), Ok(Inst::RuntimeDeskew { .. }));
+        matches!(&self.queues[..], [queue] if queue.insts.iter().any(aligning))
+    }
 }
 
 /// A block, at a time, on a chip. Instances of one chip do not overlap.

@@ -1,11 +1,13 @@
 //! Flags of the commands about machines and programs.
 
+use super::Spread;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 const COMPILE_EXAMPLES: &str = "\
 Examples:
   lockstep compile --system lockstep1:1 --context 256 -o smollm2.lks
+  lockstep compile --system lockstep1:8 --split tensor -o node.lks
   lockstep compile -m ./model.gguf --system my.toml -o model.lks --json | jq .phases
   lockstep run --on lockstep1:1 \"Hello\"        compiles once, and answers with the program";
 
@@ -16,9 +18,11 @@ pub struct CompileArguments {
     /// A pulled name, a file, a folder or a Hugging Face repository (org/name or org/name:QUANT)
     #[arg(short, long, default_value = "smollm2")]
     pub model: String,
-    /// The system: one chip of a preset, such as lockstep1:1, or of a description's file
+    /// The system: chips of a preset, such as lockstep1:1 or lockstep1:8, or of a description's file
     #[arg(long, value_name = "SYSTEM", default_value = "lockstep1:1")]
     pub system: String,
+    #[command(flatten)]
+    pub spread: Spread,
     /// Longest sequence in tokens; an entry is made for each of 320, 640, 1280 and so on up to the first that holds it
     #[arg(long, value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub context: u32,

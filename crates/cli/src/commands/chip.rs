@@ -1,6 +1,6 @@
 //! What `lockstep run` says about chips: the runs of a simulated one, and the time that one would take for an answer.
 
-use crate::args::{On, RunArguments};
+use crate::args::{On, RunArguments, Spread};
 use crate::compiled::{CONTEXT, Recipe};
 use crate::program::count;
 use crate::session::Session;
@@ -26,7 +26,7 @@ pub fn same_answer(session: &Session, usage: &Usage) -> Option<SameAnswer> {
     if session.engine.backend().simulated().is_some() || prompt + answer == 0 {
         return None;
     }
-    let recipe = Recipe::new(&session.outline, SYSTEM, CONTEXT.max(prompt + answer - 1)).ok()?;
+    let recipe = Recipe::new(&session.outline, SYSTEM, CONTEXT.max(prompt + answer - 1), Spread::default()).ok()?;
     let timetable = Timetable::of(&recipe.kept_soon()?).ok()?;
     let cycles = timetable.of_answer(prompt, answer)?;
     let seconds = timetable.seconds(cycles);

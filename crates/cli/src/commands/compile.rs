@@ -1,16 +1,18 @@
 //! `lockstep compile`: a model becomes a program whose time is known before it runs.
 
 use crate::args::CompileArguments;
-use crate::compiled::{Recipe, one_chip};
+use crate::compiled::Recipe;
 use crate::files::ModelFiles;
 use crate::output::{self, write_file};
 use crate::store;
+use crate::system;
 use crate::timetable::tokens_of;
 use anyhow::Result;
 use lockstep_program::explain::{Figures, explain};
 use lockstep_program::verify::bytes_used;
 use lockstep_program::{Program, file};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// An entry or a part of it.
@@ -25,9 +27,10 @@ struct Row {
 
 /// Compiles, verifies, writes, and says how long each entry takes.
 pub fn compile(arguments: &CompileArguments) -> Result<()> {
-    let system = one_chip(&arguments.system)?;
+    let system = system::open(&arguments.system)?;
     let files: ModelFiles = store::resolve(&arguments.model)?;
-    let recipe = Recipe { files: &files, hash: "", system, context: arguments.context as usize };
+    let recipe =
+        Recipe { files: &files, hash: "", system, context: arguments.context as usize, spread: arguments.spread };
     let begun = Instant::now();
     let program = recipe.make()?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -71,12 +74,15 @@ fn as_json(program: &Program<'_>, rows: &[Row], seconds: f64) -> Value {
             "bound": bound.to_string(),
         })
     };
+    let [one_user, pipelined] = rates(program);
     json!({
         "program": program.name,
         "machine": program.machine.name,
-        "chips": program.chips,
+        "chips": chips_used(program).len(),
+        "tokens_per_second_one_user": one_user,
+        "tokens_per_second_pipelined": pipelined,
         "phases": rows.iter().map(phase).collect::<Vec<_>>(),
-        "bytes_used": bytes_used(program, 0),
+        "bytes_used": bytes_of_fullest(program),
         "bytes_available": program.machine.sram_bytes(),
         "compile_seconds": seconds,
     })
@@ -103,7 +109,32 @@ fn as_text(program: &Program<'_>, rows: &[Row]) -> String {
             bound
         ));
     }
-    let (used, all) = (bytes_used(program, 0), program.machine.sram_bytes());
-    lines.push(format!("memory {} of {}", output::bytes(used), output::bytes(all)));
+    let (used, all) = (bytes_of_fullest(program), program.machine.sram_bytes());
+    let chips = chips_used(program).len();
+    let of_chips = if chips == 1 { String::new() } else { format!(" on the fullest of {chips} chips") };
+    lines.push(format!("memory {} of {}{of_chips}", output::bytes(used), output::bytes(all)));
+    if chips > 1 {
+        let [one_user, pipelined] = rates(program);
+        lines.push(format!(
+            "{one_user:.0} tokens/s for one sequence; {pipelined:.0} for as many as the pipeline holds (a token for each \
+             time that the busiest chip is taken)"
+        ));
+    }
     lines.join("\n") + "\n"
+}
+
+/// The chips that run anything.
+fn chips_used(program: &Program<'_>) -> BTreeSet<u32> {
+    program.entries.iter().flat_map(|entry| &entry.instances).map(|instance| instance.chip).collect()
+}
+
+fn bytes_of_fullest(program: &Program<'_>) -> u64 {
+    chips_used(program).into_iter().map(|chip| bytes_used(program, chip)).max().unwrap_or_default()
+}
+
+/// Tokens a second in the shortest context: of one sequence, and of all that the pipeline holds.
+fn rates(program: &Program<'_>) -> [f64; 2] {
+    let decode = program.entries.iter().find(|entry| entry.name.starts_with("decode."));
+    let cycles = decode.map_or([0, 0], |entry| [entry.cycles, entry.interval(&program.blocks)]);
+    cycles.map(|cycles| program.machine.clock_hertz as f64 / cycles.max(1) as f64)
 }

@@ -1,6 +1,6 @@
 //! `lockstep serve`: a model behind the OpenAI-compatible API.
 
-use crate::args::{MetricsNames, ServeArguments, Switch};
+use crate::args::{MetricsNames, ServeArguments, Spread, Switch};
 use crate::commands::prompt::DATE;
 use crate::compiled::{CONTEXT, Recipe};
 use crate::files::ModelFiles;
@@ -97,7 +97,7 @@ fn lpu_clock(outline: Outline, system: String) -> LpuClock {
     let filled = Arc::clone(&table);
     let name = system.clone();
     std::thread::spawn(move || {
-        let recipe = Recipe::new(&outline, &name, CONTEXT).ok();
+        let recipe = Recipe::new(&outline, &name, CONTEXT, Spread::default()).ok();
         let program = recipe.and_then(|recipe| recipe.kept_soon());
         if let Some(table) = program.and_then(|program| Timetable::of(&program).ok()) {
             // The only one who sets it.
