@@ -67,13 +67,17 @@ fn fill(program: &mut Program<'_>, flows: Vec<Flow>, ends: &[u64]) {
     }
 }
 
-/// A phase for each row of blocks of one kind on chip 0, from the entry's start to its end; one, `all`, if there are none.
+/// A phase for each row of blocks of one kind, as they start on any chip, from the entry's start to its end; one, `all`, if
+/// there are none.
 fn phases(entry: &Entry, name: impl Fn(u32) -> String) -> Vec<Phase> {
     let mut phases: Vec<Phase> = Vec::new();
-    for instance in entry.instances.iter().filter(|instance| instance.chip == 0) {
-        let name = name(instance.block);
+    let mut starts: Vec<(u64, u32)> = entry.instances.iter().map(|instance| (instance.start, instance.block)).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    for (start, block) in starts {
+        let name = name(block);
         if phases.last().is_none_or(|last| last.name != name) {
-            let start = if phases.is_empty() { 0 } else { instance.start };
+            let start = if phases.is_empty() { 0 } else { start };
             phases.push(Phase { name, start, cycles: 0 });
         }
     }

@@ -47,7 +47,7 @@ pub fn compile(arguments: &CompileArguments) -> Result<()> {
     Ok(())
 }
 
-/// All entries, each with its parts.
+/// All entries, each with its parts: phases of one name together.
 fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for entry in explain(program)?.entries {
@@ -55,7 +55,14 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
         let tokens = tokens_of(program, &entry.name) as u64;
         let row = |name: String, figures: Figures| Row { name, context: context.parse().ok(), tokens, figures };
         rows.push(row(name.to_owned(), entry.figures));
-        rows.extend(entry.phases.iter().map(|phase| row(format!("{name}.{}", phase.name), phase.figures)));
+        let mut parts: Vec<(&str, Figures)> = Vec::new();
+        for phase in &entry.phases {
+            match parts.iter_mut().find(|(known, _)| *known == phase.name) {
+                Some((_, figures)) => figures.add(&phase.figures),
+                None => parts.push((&phase.name, phase.figures)),
+            }
+        }
+        rows.extend(parts.into_iter().map(|(part, figures)| row(format!("{name}.{part}"), figures)));
     }
     Ok(rows)
 }

@@ -79,7 +79,8 @@ impl Figures {
         if slots > 0.0 { self.issues[unit as usize] as f64 / slots } else { 0.0 }
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds the figures of another span.
+    pub fn add(&mut self, other: &Self) {
         let add = |sums: &mut [u64], more: &[u64]| sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         add(&mut self.issues, &other.issues);
         add(&mut self.bounds, &other.bounds);
