@@ -193,9 +193,9 @@ pub fn exchange_cycles(spec: &MachineSpec) -> u32 {
 }
 
 /// Cycles of slack that drift asks of an exchange between two chips, on top of [`exchange_cycles`]: `ceil(2 ppm cycles /
-/// 1,000,000) + 1`, where `cycles` is how long ago the clocks of both were aligned: of the sender's alignment before the
-/// `send` and the receiver's before the `receive`, the time since the one that is longer ago. The entry's start is an
-/// alignment. The 1 is for clocks that are in line but not in phase.
+/// 1,000,000) + 1`, where `cycles` is how long ago the clocks of both were aligned: from the sender's alignment before the
+/// `send` until the vector has left, or from the receiver's before the `receive` until then, whichever is longer. The
+/// entry's start is an alignment. The 1 is for clocks that are in line but not in phase.
 ///
 /// A program may ask for at most `slack_max_cycles`: see [`aligned_cycles_max`].
 pub fn drift_slack(spec: &MachineSpec, cycles: u64) -> u64 {

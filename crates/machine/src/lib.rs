@@ -17,6 +17,7 @@ pub mod keys;
 pub mod legal;
 pub mod manual;
 pub mod network;
+pub mod outage;
 pub mod spec;
 pub mod system;
 pub mod topology;

@@ -60,6 +60,14 @@ pub enum SystemError {
         /// What is wrong, all of it.
         errors: Vec<WiringError>,
     },
+    /// What is said to be out of order is not there.
+    #[error("{name} has no {what}")]
+    Absent {
+        /// The system.
+        name: String,
+        /// The chip or link.
+        what: String,
+    },
     /// The description has errors.
     #[error(transparent)]
     Description(#[from] DescriptionError),

@@ -34,7 +34,7 @@ struct ChipState<'a> {
 }
 
 /// Checks an entry on all chips, whose memory holds `contents`; with `edges`, operands are compared with those, and what is
-/// written is taken from `unwritten`.
+/// written is taken from `unwritten`. What crosses the links is returned.
 pub(crate) fn check_entry<'a>(
     program: &'a Program<'a>,
     linked: &'a [LinkedBlock],
@@ -42,9 +42,8 @@ pub(crate) fn check_entry<'a>(
     contents: &'a [Contents],
     edges: Option<&'a [Edges<'a>]>,
     unwritten: &mut Unwritten<'_>,
-) -> Result<(), Fault> {
-    let mut links = Vec::new();
-    links.resize_with(program.links.len(), Traffic::default);
+) -> Result<Traffic, Fault> {
+    let mut traffic = Traffic::new(program);
     let mut end = 0;
     for chip in 0..program.chips {
         let mut state = ChipState::new(program, linked, chip, &contents[chip as usize], edges);
@@ -69,27 +68,23 @@ pub(crate) fn check_entry<'a>(
             state.check_outputs(free_from, unwritten)?;
         }
         end = end.max(free_from);
-        for (link, traffic) in program.links.iter().zip(&mut links) {
+        for (link, crossings) in program.links.iter().zip(&mut traffic.links) {
             if link.from_chip == chip {
-                traffic.sent.clone_from(&state.sends[link.from_link as usize]);
-                traffic.sender.clone_from(&state.aligned);
+                crossings.sent.clone_from(&state.sends[link.from_link as usize]);
             }
             if link.to_chip == chip {
-                traffic.received.clone_from(&state.receives[link.to_link as usize]);
-                traffic.receiver.clone_from(&state.aligned);
+                crossings.received.clone_from(&state.receives[link.to_link as usize]);
             }
         }
+        traffic.aligned[chip as usize].clone_from(&state.aligned);
         state.check_connected()?;
     }
-    for (link, traffic) in program.links.iter().zip(&links) {
-        let same = link.from_chip == link.to_chip;
-        traffic.check(&program.machine, same).map_err(|fault| fault.at(link.to_chip, 0))?;
-    }
+    traffic.check(program)?;
     if end != entry.cycles {
         let message = format!("entry {} takes {end} cycles, predicted were {}", entry.name, entry.cycles);
         return Err(whole(FaultKind::CycleMismatch, 0, end, message));
     }
-    Ok(())
+    Ok(traffic)
 }
 
 /// Words of outputs that no entry has written so far, with their places and the names of the outputs.

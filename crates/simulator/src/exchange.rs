@@ -7,24 +7,38 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use lockstep_program::Program;
 
 use crate::chip::Ports;
+use crate::conditions::{Arrival, Conditions};
 use crate::value::Bytes;
 
 #[derive(Default)]
 struct Wire {
     vectors: VecDeque<Bytes>,
+    /// Vectors that were taken.
+    taken: usize,
+    /// Of them, those with an error that was corrected.
+    corrected: u64,
     /// The sender has ended: nothing more will come.
     closed: bool,
 }
 
 /// All links of a run.
-pub(crate) struct Exchange {
+pub(crate) struct Exchange<'a> {
     wires: Mutex<Vec<Wire>>,
     changed: Condvar,
+    conditions: &'a Conditions,
+    /// Which run it is.
+    run: u64,
 }
 
-impl Exchange {
-    pub(crate) fn new(links: usize) -> Self {
-        Self { wires: Mutex::new((0..links).map(|_| Wire::default()).collect()), changed: Condvar::new() }
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(links: usize, conditions: &'a Conditions, run: u64) -> Self {
+        let wires = Mutex::new((0..links).map(|_| Wire::default()).collect());
+        Self { wires, changed: Condvar::new(), conditions, run }
+    }
+
+    /// Vectors with an error that was corrected.
+    pub(crate) fn corrected(&self) -> u64 {
+        self.wires().iter().map(|wire| wire.corrected).sum()
     }
 
     fn wires(&self) -> MutexGuard<'_, Vec<Wire>> {
@@ -69,9 +83,11 @@ fn receiving(program: &Program<'_>, chip: u32, link: u8) -> Option<usize> {
 
 /// One chip's view of the links.
 pub(crate) struct ChipPorts<'a> {
-    pub(crate) exchange: &'a Exchange,
+    pub(crate) exchange: &'a Exchange<'a>,
     pub(crate) program: &'a Program<'a>,
     pub(crate) chip: u32,
+    /// The number of the vector just taken, if it was lost: what was handed on is not what was sent.
+    pub(crate) lost: Option<usize>,
 }
 
 impl Ports for ChipPorts<'_> {
@@ -84,7 +100,20 @@ impl Ports for ChipPorts<'_> {
     }
 
     fn receive(&mut self, link: u8) -> Option<Bytes> {
-        let wire = receiving(self.program, self.chip, link)?;
-        self.exchange.wires()[wire].vectors.pop_front()
+        let Exchange { conditions, run, .. } = *self.exchange;
+        let index = receiving(self.program, self.chip, link)?;
+        let wire = &mut self.exchange.wires()[index];
+        let mut vector = wire.vectors.pop_front()?;
+        let nth = wire.taken;
+        wire.taken += 1;
+        match conditions.arrival(run, index, nth) {
+            Arrival::Sound => {}
+            Arrival::Corrected => wire.corrected += 1,
+            Arrival::Lost => {
+                conditions.damage(run, index, nth, &mut vector[..self.program.machine.lanes() as usize]);
+                self.lost = Some(nth);
+            }
+        }
+        Some(vector)
     }
 }

@@ -47,11 +47,17 @@ pub enum FaultKind {
     EccUncorrectable,
     /// A queue that ran out of text.
     Starved,
+    /// A vector that arrives with more errors than its link's code corrects.
+    LinkLost,
+    /// A vector that does not arrive, since its cable is out of order.
+    LinkDead,
+    /// A chip that is out of order.
+    ChipDead,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Illegal,
         Self::EmptyRead,
         Self::StreamClash,
@@ -72,12 +78,20 @@ impl FaultKind {
         Self::GatherConflict,
         Self::EccUncorrectable,
         Self::Starved,
+        Self::LinkLost,
+        Self::LinkDead,
+        Self::ChipDead,
     ];
 
     /// Whether only a run can meet it: it depends on values, or on what happens to the hardware. The others are found by
     /// linking, and by verifying.
     pub fn depends_on_values(self) -> bool {
-        matches!(self, Self::Overflow | Self::ValueRange | Self::GatherConflict | Self::EccUncorrectable)
+        matches!(self, Self::Overflow | Self::ValueRange | Self::GatherConflict) || self.is_of_hardware()
+    }
+
+    /// Whether hardware has failed: the program is not to blame.
+    pub fn is_of_hardware(self) -> bool {
+        matches!(self, Self::EccUncorrectable | Self::LinkLost | Self::LinkDead | Self::ChipDead)
     }
 }
 

@@ -8,6 +8,8 @@
 mod alu;
 mod check;
 mod chip;
+mod clock;
+mod conditions;
 mod counters;
 mod ecc;
 mod edges;
@@ -35,6 +37,8 @@ mod value;
 mod vector;
 mod words;
 
+pub use clock::Elapsed;
+pub use conditions::{BILLION, Conditions, Drift};
 pub use counters::{Counters, Energy, UNITS};
 pub use fault::{Fault, FaultKind, Unit};
 pub use simulator::{Error, Linked, Report, Simulator};

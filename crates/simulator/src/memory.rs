@@ -26,6 +26,8 @@ pub(crate) struct Memory {
     upsets: BTreeMap<(Bank, u16, u8), Vec<u8>>,
     /// Words read with a flipped bit that was set right.
     pub(crate) corrected: u64,
+    /// What words held before they were written over, as long as that is kept.
+    kept: Option<BTreeMap<(Bank, u16), Bytes>>,
 }
 
 impl Memory {
@@ -37,6 +39,7 @@ impl Memory {
             words: spec.words_per_bank() as usize,
             upsets: BTreeMap::new(),
             corrected: 0,
+            kept: None,
         }
     }
 
@@ -51,8 +54,28 @@ impl Memory {
         &mut self.contents[index].get_or_insert_with(|| vec![[0; LANES]; words])[word]
     }
 
+    /// From now on keeps what is written over.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(BTreeMap::new());
+    }
+
+    /// Ends keeping; with `undo`, words hold again what they held when it began.
+    pub(crate) fn end_keeping(&mut self, undo: bool) {
+        for ((at, word), value) in self.kept.take().into_iter().flatten().filter(|_| undo) {
+            self.write(at, word.into(), &value);
+        }
+    }
+
+    fn note(&mut self, at: Bank, word: usize) {
+        if let Some(mut kept) = self.kept.take() {
+            kept.entry((at, word as u16)).or_insert_with(|| *self.word_mut(at, word));
+            self.kept = Some(kept);
+        }
+    }
+
     /// Writes a word; flipped bits in it are gone.
     pub(crate) fn write(&mut self, at: Bank, word: usize, value: &Bytes) {
+        self.note(at, word);
         *self.word_mut(at, word) = *value;
         if !self.upsets.is_empty() {
             self.upsets.retain(|(bank, flipped, _), _| (*bank, usize::from(*flipped)) != (at, word));
@@ -61,6 +84,7 @@ impl Memory {
 
     /// Writes a superlane of a word.
     pub(crate) fn write_superlane(&mut self, at: Bank, word: usize, superlane: usize, bytes: &[u8]) {
+        self.note(at, word);
         self.word_mut(at, word)[16 * superlane..16 * superlane + 16].copy_from_slice(bytes);
         self.upsets.remove(&(at, word as u16, superlane as u8));
     }

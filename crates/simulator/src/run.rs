@@ -2,11 +2,12 @@
 
 use lockstep_machine::geometry::Queue;
 use lockstep_program::Program;
+use lockstep_program::issues::Issue;
 use lockstep_program::program::{Entry, Instance};
 
 use crate::chip::{Chip, Stop};
 use crate::exchange::{ChipPorts, Exchange};
-use crate::fault::{Fault, Unit};
+use crate::fault::{Fault, FaultKind, Unit};
 use crate::link::LinkedBlock;
 
 /// How far a chip has come.
@@ -23,14 +24,15 @@ struct Course<'a> {
 }
 
 /// Runs an entry's tapes on `threads` threads; of several faults the earliest is returned, then that of the lowest chip.
+/// What follows from a vector that was lost comes later than its arrival, on any chip.
 pub(crate) fn run(
     program: &Program<'_>,
     linked: &[LinkedBlock],
     entry: &Entry,
     chips: &mut [Chip],
     threads: usize,
+    exchange: &Exchange<'_>,
 ) -> Result<(), Fault> {
-    let exchange = Exchange::new(program.links.len());
     let mut courses: Vec<Course<'_>> =
         chips.iter_mut().enumerate().map(|(chip, state)| Course::new(chip as u32, state, entry)).collect();
     let share = courses.len().div_ceil(threads.max(1)).max(1);
@@ -38,10 +40,10 @@ pub(crate) fn run(
         let mut shares = courses.chunks_mut(share);
         let own = shares.next();
         for share in shares {
-            scope.spawn(|| drive(program, linked, &exchange, share));
+            scope.spawn(|| drive(program, linked, exchange, share));
         }
         if let Some(own) = own {
-            drive(program, linked, &exchange, own);
+            drive(program, linked, exchange, own);
         }
     });
     let faults = courses.into_iter().filter_map(|course| course.fault);
@@ -49,7 +51,7 @@ pub(crate) fn run(
 }
 
 /// Runs some chips to their ends, each as far as it can go without what others have yet to send.
-fn drive(program: &Program<'_>, linked: &[LinkedBlock], exchange: &Exchange, courses: &mut [Course<'_>]) {
+fn drive(program: &Program<'_>, linked: &[LinkedBlock], exchange: &Exchange<'_>, courses: &mut [Course<'_>]) {
     loop {
         let mut moved = false;
         for course in courses.iter_mut().filter(|course| !course.ended) {
@@ -73,25 +75,25 @@ impl<'a> Course<'a> {
     }
 
     /// Goes on until the end, a fault, or a vector that has not been sent; whether anything was done.
-    fn advance(&mut self, program: &Program<'_>, linked: &[LinkedBlock], exchange: &Exchange) -> bool {
-        let mut ports = ChipPorts { exchange, program, chip: self.chip };
+    fn advance(&mut self, program: &Program<'_>, linked: &[LinkedBlock], exchange: &Exchange<'_>) -> bool {
+        let mut ports = ChipPorts { exchange, program, chip: self.chip, lost: None };
         let mut moved = false;
-        while let Some(instance) = self.instances.get(self.instance) {
+        while let Some(instance) = self.instances.get(self.instance).copied() {
             let block = &linked[instance.block as usize];
             while let Some(op) = block.tape.get(self.op) {
                 match self.state.execute(block, op, &instance.offsets, &mut ports) {
                     Ok(()) => {}
                     Err(Stop::Blocked) => return self.block(program, block, exchange) || moved,
                     Err(Stop::Fault(kind, message)) => {
-                        let issue = block.issues.get(op.issue as usize);
-                        let (cycle, unit) = (instance.start + issue.cycle, Unit(Some(issue.id.queue)));
-                        let message = format!(
-                            "`{}` (instruction {}, issue {}): {message}",
-                            issue.what.inst, issue.id.inst, issue.id.issue
-                        );
-                        self.fault = Some(Fault { kind, cycle, chip: self.chip, unit, message });
+                        self.fail(kind, instance, &block.issues.get(op.issue as usize), &message);
                         return self.end(program, exchange);
                     }
+                }
+                if let Some(nth) = ports.lost {
+                    ports.lost = None;
+                    // Nothing on a chip reacts: it runs on, and the run has failed when it ends.
+                    let message = format!("vector {nth} of the link has more errors than its code corrects");
+                    self.fail(FaultKind::LinkLost, instance, &block.issues.get(op.issue as usize), &message);
                 }
                 self.op += 1;
                 moved = true;
@@ -102,14 +104,22 @@ impl<'a> Course<'a> {
         self.end(program, exchange)
     }
 
+    /// Notes a fault of an issue; the first one counts.
+    fn fail(&mut self, kind: FaultKind, instance: &Instance, issue: &Issue, message: &str) {
+        let Issue { cycle, id, what } = issue;
+        let message = format!("`{}` (instruction {}, issue {}): {message}", what.inst, id.inst, id.issue);
+        let (cycle, unit) = (instance.start + cycle, Unit(Some(id.queue)));
+        self.fault.get_or_insert(Fault { kind, cycle, chip: self.chip, unit, message });
+    }
+
     /// Waits for the link of the receive at hand; ends if nothing will come, which is another chip's fault.
-    fn block(&mut self, program: &Program<'_>, block: &LinkedBlock, exchange: &Exchange) -> bool {
+    fn block(&mut self, program: &Program<'_>, block: &LinkedBlock, exchange: &Exchange<'_>) -> bool {
         let Queue::Receive(link) = block.issues.id(block.tape[self.op].issue as usize).queue else { return false };
         self.blocked = Some(link);
         exchange.is_dead(program, self.chip, link) && self.end(program, exchange)
     }
 
-    fn end(&mut self, program: &Program<'_>, exchange: &Exchange) -> bool {
+    fn end(&mut self, program: &Program<'_>, exchange: &Exchange<'_>) -> bool {
         self.ended = true;
         exchange.close(program, self.chip);
         true

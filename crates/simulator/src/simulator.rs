@@ -8,12 +8,16 @@ use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
 
 use crate::check::{check_entry, check_written, outputs};
 use crate::chip::Chip;
+use crate::clock::Elapsed;
+use crate::conditions::Conditions;
 use crate::counters::{Counters, count};
 use crate::edges::Edges;
-use crate::fault::Fault;
+use crate::exchange::Exchange;
+use crate::fault::{Fault, FaultKind, Unit};
 use crate::link::{LinkedBlock, link};
 use crate::memory::Bank;
 use crate::run;
+use crate::traffic::Traffic;
 use crate::words::Contents;
 
 /// What can go wrong beside faults of the program.
@@ -64,6 +68,8 @@ pub enum Error {
 pub struct Linked<'a> {
     pub(crate) program: &'a Program<'a>,
     pub(crate) blocks: Vec<LinkedBlock>,
+    /// By entry.
+    traffic: Vec<Traffic>,
     /// Whether it can be run.
     tape: bool,
 }
@@ -97,13 +103,14 @@ impl<'a> Linked<'a> {
         }
         let contents: Vec<Contents> = (0..program.chips).map(|chip| Contents::new(program, chip)).collect();
         let mut unwritten = outputs(program);
+        let mut traffic = Vec::with_capacity(program.entries.len());
         for entry in &program.entries {
-            check_entry(program, &blocks, entry, &contents, edges.as_deref(), &mut unwritten)?;
+            traffic.push(check_entry(program, &blocks, entry, &contents, edges.as_deref(), &mut unwritten)?);
         }
         if check_flow {
             check_written(&unwritten)?;
         }
-        Ok(Self { program, blocks, tape })
+        Ok(Self { program, blocks, traffic, tape })
     }
 
     /// The program.
@@ -112,7 +119,11 @@ impl<'a> Linked<'a> {
     }
 
     pub(crate) fn entry(&self, name: &str) -> Result<&'a Entry, Error> {
-        self.program.entries.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Entry {
+        self.numbered(name).map(|(_, entry)| entry)
+    }
+
+    fn numbered(&self, name: &str) -> Result<(usize, &'a Entry), Error> {
+        self.program.entries.iter().enumerate().find(|(_, entry)| entry.name == name).ok_or_else(|| Error::Entry {
             name: name.to_owned(),
             known: self.program.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
         })
@@ -120,10 +131,25 @@ impl<'a> Linked<'a> {
 
     /// What an entry takes and does, without values. Linking has counted the cycles.
     pub fn time(&self, entry: &str) -> Result<Report, Error> {
-        let entry = self.entry(entry)?;
+        self.time_under(entry, &Conditions::default())
+    }
+
+    /// The same under conditions, in the first run.
+    pub fn time_under(&self, entry: &str, conditions: &Conditions) -> Result<Report, Error> {
+        let (index, entry) = self.numbered(entry)?;
+        let elapsed = self.elapsed(index, entry, conditions, 0)?;
         let mut schedule = blake3::Hasher::new();
         self.hash_schedule(entry, &mut schedule);
-        Ok(self.report(entry, *schedule.finalize().as_bytes(), Duration::ZERO, 0))
+        Ok(self.report(entry, *schedule.finalize().as_bytes(), elapsed))
+    }
+
+    /// When an entry ends on its chips; a fault if something comes too late then, too early, or not at all.
+    fn elapsed(&self, index: usize, entry: &Entry, conditions: &Conditions, run: u64) -> Result<Elapsed, Fault> {
+        if conditions.is_nominal() {
+            // Linking has looked at the worst that may come.
+            return Ok(Elapsed::nominal(entry.cycles));
+        }
+        self.traffic[index].under(self.program, entry, conditions, run)
     }
 
     /// Everything that decides when what happens.
@@ -140,14 +166,17 @@ impl<'a> Linked<'a> {
         }
     }
 
-    fn report(&self, entry: &Entry, trace_digest: [u8; 32], run_time: Duration, corrected: u64) -> Report {
+    fn report(&self, entry: &Entry, trace_digest: [u8; 32], elapsed: Elapsed) -> Report {
         let ends = entry.instances.iter().map(|i| i.start + self.blocks[i.block as usize].cycles);
         Report {
             cycles_predicted: entry.cycles,
             cycles: ends.max().unwrap_or(0),
+            elapsed,
             trace_digest,
-            run_time,
-            corrected,
+            run_time: Duration::ZERO,
+            corrected: 0,
+            link_corrected: 0,
+            replays: 0,
             counters: count(self.program, &self.blocks, entry),
         }
     }
@@ -158,14 +187,20 @@ impl<'a> Linked<'a> {
 pub struct Report {
     /// The cycles that the program says it takes.
     pub cycles_predicted: u64,
-    /// The cycles that it took.
+    /// The cycles that it took, in program time: the same under all conditions.
     pub cycles: u64,
+    /// The reference time at which its chips ended.
+    pub elapsed: Elapsed,
     /// BLAKE3 of the schedule and of every vector written to memory, chip by chip in the order of time.
     pub trace_digest: [u8; 32],
     /// How long the run of the tape took on this computer.
     pub run_time: Duration,
-    /// Words of memory in which a flipped bit was set right.
+    /// Words of memory in which a flipped bit was set right, in all replays together.
     pub corrected: u64,
+    /// Vectors in which an error of a link was set right, in all replays together.
+    pub link_corrected: u64,
+    /// Runs that were made again, since a vector was lost on a link; each took the same cycles.
+    pub replays: u32,
     /// What the units did.
     pub counters: Counters,
 }
@@ -176,6 +211,11 @@ pub struct Simulator<'a> {
     chips: Vec<Chip>,
     written: Vec<bool>,
     threads: usize,
+    conditions: Conditions,
+    /// Runs so far, those that failed among them.
+    runs: u64,
+    /// Why the last run gave no answer, where hardware has failed.
+    failed: Option<Fault>,
 }
 
 impl<'a> Simulator<'a> {
@@ -201,7 +241,15 @@ impl<'a> Simulator<'a> {
         for chip in &mut chips {
             chip.slots.reserve(slots);
         }
-        Ok(Self { linked, chips, written: vec![false; program.bindings.len()], threads })
+        let written = vec![false; program.bindings.len()];
+        Ok(Self { linked, chips, written, threads, conditions: Conditions::default(), runs: 0, failed: None })
+    }
+
+    /// Sets the conditions of the runs to come; without it they are nominal. What is drawn for a run depends on its number,
+    /// counted from here.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
+        self.runs = 0;
     }
 
     fn binding(&self, name: &str, kind: BindingKind) -> Result<(usize, &'a Binding), Error> {
@@ -245,15 +293,23 @@ impl<'a> Simulator<'a> {
         self.write(name, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }
 
-    /// Reads an output: its numbers, little-endian.
+    /// Reads an output: its numbers, little-endian. After a run in which hardware failed there is nothing to read but that
+    /// fault.
     pub fn read(&mut self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, binding) = self.binding(name, BindingKind::Output)?;
+        if let Some(fault) = &self.failed {
+            return Err(fault.clone().into());
+        }
         let planes = usize::from(binding.format.streams());
         let lanes = self.linked.program.machine.lanes() as usize;
         let mut bytes = vec![0; binding.elements as usize * planes];
         for (place, word) in binding.words.iter().enumerate() {
             let (tile, plane) = (place / planes, place % planes);
-            let vector = *self.chips[word.chip as usize].memory.word_mut(bank(*word), word.word.into());
+            let vector = self.chips[word.chip as usize].memory.read(bank(*word), word.word.into());
+            let vector = vector.map_err(|message| {
+                let message = format!("output {name}: {message}");
+                Fault { kind: FaultKind::EccUncorrectable, cycle: 0, chip: word.chip, unit: Unit(None), message }
+            })?;
             for (number, byte) in bytes.chunks_exact_mut(planes).skip(tile * lanes).zip(&vector[..lanes]) {
                 number[plane] = *byte;
             }
@@ -284,26 +340,61 @@ impl<'a> Simulator<'a> {
         self.chips[word.chip as usize].memory.flip(bank(word), word.word.into(), superlane.into(), bit);
     }
 
-    /// Runs an entry. Memory lives on; a fault leaves it as it was when the fault happened.
+    /// Runs an entry. Memory lives on; a fault leaves it as it was when the fault happened, but for a vector that was lost
+    /// on a link: then all is as before the run, which can be made again.
     pub fn run(&mut self, entry: &str) -> Result<Report, Error> {
-        let entry = self.linked.entry(entry)?;
-        let program = self.linked.program;
-        for (binding, written) in program.bindings.iter().zip(&self.written) {
+        self.run_replaying(entry, 0)
+    }
+
+    /// Runs an entry, and again as long as a vector was lost on a link, but at most `replays` times more.
+    pub fn run_replaying(&mut self, entry: &str, replays: u32) -> Result<Report, Error> {
+        let (index, entry) = self.linked.numbered(entry)?;
+        for (binding, written) in self.linked.program.bindings.iter().zip(&self.written) {
             if binding.kind == BindingKind::Input && !written {
                 return Err(Error::MissingInput(binding.name.clone()));
             }
         }
-        self.chips.iter_mut().for_each(|chip| chip.reset(&program.machine));
         let corrected = |chips: &[Chip]| chips.iter().map(|chip| chip.memory.corrected).sum::<u64>();
         let (before, begun) = (corrected(&self.chips), Instant::now());
-        run::run(program, &self.linked.blocks, entry, &mut self.chips, self.threads)?;
+        let (mut link_corrected, mut replayed) = (0, 0);
+        let elapsed = loop {
+            match self.attempt(index, entry, &mut link_corrected) {
+                Ok(elapsed) => break elapsed,
+                Err(fault) if fault.kind == FaultKind::LinkLost && replayed < replays => replayed += 1,
+                Err(fault) => {
+                    self.failed = Some(fault.clone()).filter(|fault| fault.kind.is_of_hardware());
+                    return Err(fault.into());
+                }
+            }
+        };
+        self.failed = None;
         let run_time = begun.elapsed();
         let mut digest = blake3::Hasher::new();
         self.linked.hash_schedule(entry, &mut digest);
         self.chips.iter().for_each(|chip| {
             digest.update(&chip.digest());
         });
-        Ok(self.linked.report(entry, *digest.finalize().as_bytes(), run_time, corrected(&self.chips) - before))
+        let report = self.linked.report(entry, *digest.finalize().as_bytes(), elapsed);
+        let corrected = corrected(&self.chips) - before;
+        Ok(Report { run_time, corrected, link_corrected, replays: replayed, ..report })
+    }
+
+    /// Runs an entry once, and adds the errors of links that were corrected.
+    fn attempt(&mut self, index: usize, entry: &Entry, link_corrected: &mut u64) -> Result<Elapsed, Fault> {
+        let program = self.linked.program;
+        let run = self.runs;
+        self.runs += 1;
+        let elapsed = self.linked.elapsed(index, entry, &self.conditions, run)?;
+        self.chips.iter_mut().for_each(|chip| chip.reset(&program.machine));
+        let exchange = Exchange::new(program.links.len(), &self.conditions, run);
+        if self.conditions.link_losses > 0 {
+            self.chips.iter_mut().for_each(|chip| chip.memory.keep());
+        }
+        let outcome = run::run(program, &self.linked.blocks, entry, &mut self.chips, self.threads, &exchange);
+        *link_corrected += exchange.corrected();
+        let undo = outcome.as_ref().is_err_and(|fault| fault.kind == FaultKind::LinkLost);
+        self.chips.iter_mut().for_each(|chip| chip.memory.end_keeping(undo));
+        outcome.map(|()| elapsed)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Text programs with what is expected of them: `filetests/*.lka`.
 //!
 //! Lines that begin with `#:` say what to do, in the notation of a program's data:
-//! `#: set INPUT = NUMBERS`, `#: expect OUTPUT = NUMBERS`, `#: run ENTRY` (without one, each entry once, in order) and
-//! `#: flip WORD superlane N bits N N`. Lines that begin with `#=` say what came of it: cycles, the first numbers of each
-//! output with a hash of all, violations, a fault. `LOCKSTEP_BLESS=1` writes them anew; read the difference before you
+//! `#: set INPUT = NUMBERS`, `#: expect OUTPUT = NUMBERS`, `#: run ENTRY` (without one, each entry once, in order),
+//! `#: flip WORD superlane N bits N N` and `#: under CONDITION CONDITION`. Lines that begin with `#=` say what came of it:
+//! cycles, the first numbers of each output with a hash of all, violations, a fault. `LOCKSTEP_BLESS=1` writes them anew; read the difference before you
 //! keep it.
 //!
 //! Whatever a file expects, this also holds of it: text and file forms read back to equal programs; a program without
@@ -21,7 +21,7 @@ use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
 use lockstep_program::program::BindingKind;
 use lockstep_program::{Program, derive, file, text, verify};
-use lockstep_simulator::{Error, FaultKind, Linked, Report, Simulator};
+use lockstep_simulator::{Elapsed, Error, FaultKind, Linked, Report, Simulator};
 
 use orders::Orders;
 
@@ -145,11 +145,22 @@ fn run_once(name: &str, linked: &Linked<'_>, orders: &Orders, threads: usize) ->
     let mut simulator = Simulator::new(linked, Kernels::detect(), threads).unwrap();
     orders.prepare(program, &mut simulator);
     for entry in orders.entries(program) {
-        match simulator.run(&entry) {
+        match simulator.run_replaying(&entry, orders.replays) {
             Ok(report) => {
                 writeln!(outcome.text, "#= entry {entry}: {} cycles", report.cycles).unwrap();
-                if report.corrected > 0 {
-                    writeln!(outcome.text, "#= corrected {}", report.corrected).unwrap();
+                let nominal = u128::from(report.cycles) * 1_000_000;
+                let Elapsed { least, most } = report.elapsed;
+                if (least, most) != (nominal, nominal) {
+                    let [least, most] = [least, most].map(|t| format!("{}.{:06}", t / 1_000_000, t % 1_000_000));
+                    writeln!(outcome.text, "#= elapsed {least} to {most}").unwrap();
+                }
+                let counts = [
+                    ("corrected", report.corrected),
+                    ("corrected on links", report.link_corrected),
+                    ("replays", report.replays.into()),
+                ];
+                for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                    writeln!(outcome.text, "#= {what} {count}").unwrap();
                 }
                 outcome.digests.push(report.trace_digest);
                 outcome.reports.push(report);

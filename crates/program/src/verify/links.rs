@@ -5,9 +5,12 @@
 //!
 //! A chip's clock is in line with program time at the entry's start and where a `runtime_deskew` ends, but for its phase,
 //! less than a cycle. From there on an edge that program time puts n cycles later comes up to `n x ppm` millionths of a
-//! cycle early or late. What is sent n cycles after its chip's alignment and taken m cycles after that of the other is
-//! nearer together or farther apart than program time says by less than `(n + m) x ppm` millionths of a cycle, and one
-//! cycle for the phases: [`Clocks::slack`] has `2 max(n, m)` in place of `n + m`.
+//! cycle early or late. What leaves n cycles after its chip's alignment and is taken m cycles after that of the other chip
+//! is nearer together or farther apart than program time says by less than `(n + m) x ppm` millionths of a cycle, and one
+//! cycle for the phases: [`Clocks::slack`] has `2 max(n, m)` in place of `n + m`. The time on the cable has no clock.
+//!
+//! A chip that sends to itself counts both by one clock, and the cable is part of the chip: there is no drift, unless the
+//! clock was aligned in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,36 +61,34 @@ fn crossing(facts: &[Facts], kind: ViolationKind, chip: u32, crossing: &Crossing
 
 /// The clocks at the two ends of a link.
 struct Clocks<'a> {
-    ppm: u128,
-    /// One clock cannot differ from itself.
+    spec: &'a MachineSpec,
+    /// There is one clock at both ends.
     same: bool,
+    /// When they are aligned, beside the entry's start.
     sender: &'a [u64],
     receiver: &'a [u64],
 }
 
 impl<'a> Clocks<'a> {
-    fn new(spec: &MachineSpec, link: &Link, aligned: &'a BTreeMap<u32, Vec<u64>>) -> Self {
+    fn new(spec: &'a MachineSpec, link: &Link, aligned: &'a BTreeMap<u32, Vec<u64>>) -> Self {
         let of = |chip| aligned.get(&chip).map_or(&[][..], Vec::as_slice);
-        let (sender, receiver) = (of(link.from_chip), of(link.to_chip));
-        Self { ppm: spec.time.drift_ppm_max.into(), same: link.from_chip == link.to_chip, sender, receiver }
+        Self { spec, same: link.from_chip == link.to_chip, sender: of(link.from_chip), receiver: of(link.to_chip) }
     }
 
-    /// Cycles since the later alignment, of those that both chips have behind them.
-    fn since(&self, send: u64, receive: u64) -> u64 {
-        let past = |aligned: &[u64], cycle: u64| {
+    /// How long ago the clocks were aligned, the one for which that is longer, and the cycles by which they may differ.
+    fn slack(&self, send: u64, receive: u64) -> (u64, u64) {
+        let last = |aligned: &[u64], cycle: u64| {
             let before = aligned.partition_point(|end| *end <= cycle);
-            cycle - before.checked_sub(1).map_or(0, |last| aligned[last])
+            before.checked_sub(1).map_or(0, |last| aligned[last])
         };
-        past(self.sender, send).max(past(self.receiver, receive))
-    }
-
-    /// Cycles by which the two may differ.
-    fn slack(&self, since: u64) -> u64 {
-        if self.same {
-            return 0;
+        let (since_send, since_receive) = (last(self.sender, send), last(self.receiver, receive));
+        let left = send + u64::from(self.spec.c2c.send_delay) + u64::from(self.spec.c2c.vector_cycles);
+        let age = (left - since_send).max(receive - since_receive);
+        if self.same && since_send == since_receive {
+            return (age, 0);
         }
-        let drift = (2 * self.ppm * u128::from(since)).div_ceil(1_000_000);
-        u64::try_from(drift).unwrap_or(u64::MAX).saturating_add(1)
+        let drift = (2 * u128::from(self.spec.time.drift_ppm_max) * u128::from(age)).div_ceil(1_000_000);
+        (age, u64::try_from(drift).unwrap_or(u64::MAX).saturating_add(1))
     }
 }
 
@@ -118,11 +119,10 @@ impl Wire<'_> {
                 report.add(|| crossing(self.facts, ViolationKind::LinkLate, self.chip, taken, message));
                 continue;
             };
-            let since = self.clocks.since(send.cycle, taken.cycle);
-            let slack = self.clocks.slack(since);
-            let (kind, message) = if !self.clocks.same && slack > most {
+            let (age, slack) = self.clocks.slack(send.cycle, taken.cycle);
+            let (kind, message) = if slack > most {
                 let message = format!(
-                    "vector {nth} of the link: the chips were aligned too long ago, {since} cycles: they may differ by \
+                    "vector {nth} of the link: the chips were aligned too long ago, {age} cycles: they may differ by \
                      {slack}, at most {most} are allowed; align them before"
                 );
                 (ViolationKind::Unaligned, message)
@@ -148,7 +148,7 @@ impl Wire<'_> {
             let arrives = send.cycle + shortest;
             // An alignment takes longer than what it takes away of the slack, so the order of time is kept.
             let is_taken = |taken: &Crossing| {
-                let slack = self.clocks.slack(self.clocks.since(send.cycle, taken.cycle));
+                let (_, slack) = self.clocks.slack(send.cycle, taken.cycle);
                 taken.cycle.saturating_add(slack) < arrives
             };
             let taken = self.received.partition_point(is_taken).min(nth + 1);

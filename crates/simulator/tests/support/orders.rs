@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lockstep_program::program::{Binding, Word};
 use lockstep_program::text::parse_numbers;
 use lockstep_program::{Program, text};
-use lockstep_simulator::Simulator;
+use lockstep_simulator::{Conditions, Drift, Simulator};
 
 /// All files, by name.
 pub(crate) fn files() -> Vec<PathBuf> {
@@ -24,6 +24,9 @@ pub(crate) struct Orders {
     pub(crate) expect: Vec<(String, String)>,
     run: Vec<String>,
     flip: Vec<(Word, u8, Vec<u8>)>,
+    under: Conditions,
+    /// How often a run that lost a vector is made again, at most.
+    pub(crate) replays: u32,
 }
 
 impl Orders {
@@ -37,14 +40,33 @@ impl Orders {
                 "expect" => orders.expect.push(pair()),
                 "run" => orders.run.push(rest.to_owned()),
                 "flip" => orders.flip.push(flip(rest)),
+                "under" => rest.split_ascii_whitespace().for_each(|word| orders.condition(word)),
                 _ => panic!("no order is called {verb:?}"),
             }
         }
         orders
     }
 
-    /// Writes the inputs that are set, and flips bits.
+    /// `drift=PPM`, `extremes=PPM`, `jitter`, `errors=N`, `losses=N`, `seed=N`, `replays=N`, `dead=CHIP,CHIP.LINK`.
+    fn condition(&mut self, word: &str) {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = || value.parse::<u32>().unwrap_or_else(|error| panic!("{word}: {error}"));
+        match name {
+            "drift" => self.under.drift = Drift::Drawn(number()),
+            "extremes" => self.under.drift = Drift::Extremes(number()),
+            "jitter" => self.under.link_jitter = true,
+            "errors" => self.under.link_errors = number(),
+            "losses" => self.under.link_losses = number(),
+            "seed" => self.under.seed = number().into(),
+            "replays" => self.replays = number(),
+            "dead" => self.under.outage = value.parse().unwrap(),
+            _ => panic!("no condition is called {name:?}"),
+        }
+    }
+
+    /// Sets conditions, writes the inputs that are set, and flips bits.
     pub(crate) fn prepare(&self, program: &Program<'_>, simulator: &mut Simulator<'_>) {
+        simulator.set_conditions(self.under.clone());
         for order in &self.set {
             simulator.write(&order.0, &numbers(program, order)).unwrap();
         }
