@@ -1,14 +1,11 @@
 //! Systems by name or by file.
 
 use anyhow::{Context, Result, bail};
-use lockstep_machine::description::{Description, PRESETS};
+use lockstep_machine::description::{Description, PRESETS, TEXT_BYTES_MAX};
 use lockstep_machine::keys::{KEYS, Value};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::{SystemName, SystemSpec};
 use std::path::Path;
-
-/// More than any description needs.
-const DESCRIPTION_BYTES_MAX: u64 = 1 << 20;
 
 /// The system of a preset's name or of a description's file, each with `:N` for N chips.
 pub fn open(name: &str) -> Result<SystemSpec> {
@@ -68,7 +65,7 @@ fn read(path: &Path) -> Result<String> {
         bail!("{shown}: a folder, not a machine description: give its TOML file");
     }
     let length = metadata.len();
-    if length > DESCRIPTION_BYTES_MAX {
+    if length > TEXT_BYTES_MAX as u64 {
         bail!("{shown}: {length} bytes are too many for a machine description");
     }
     std::fs::read_to_string(path).with_context(|| format!("{shown}: cannot be read as text"))

@@ -1,4 +1,4 @@
-//! Runs the tour: each command of `docs/machine-tour.md` prints what the page says it prints.
+//! Runs pages of `docs`: each of their commands prints what the page says it prints.
 //!
 //! A block of kind `console` has commands after `$ ` and, below each, its output. A line of output that ends with `...`
 //! stands for every line that begins like it: speeds differ. With `LOCKSTEP_BLESS` set the page is written anew.
@@ -11,8 +11,6 @@ use common::Folder;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
-
-const TOUR: &str = "machine-tour.md";
 
 enum Piece {
     Line(String),
@@ -62,12 +60,22 @@ fn is_like(output: &str, expected: &str) -> bool {
 
 #[test]
 fn every_command_of_the_tour_prints_what_the_page_says() {
+    check("machine-tour.md", 20);
+}
+
+#[test]
+fn every_command_about_the_network_prints_what_the_page_says() {
+    check("network.md", 5);
+}
+
+/// Runs all commands of a page, more than so many.
+fn check(name: &str, least: usize) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().unwrap();
-    let folder = Folder::new("tour");
-    for name in ["docs", "filetests"] {
-        std::os::unix::fs::symlink(docs.join("..").join(name), folder.join(name)).unwrap();
+    let folder = Folder::new(name);
+    for used in ["docs", "filetests"] {
+        std::os::unix::fs::symlink(docs.join("..").join(used), folder.join(used)).unwrap();
     }
-    let page = std::fs::read_to_string(docs.join(TOUR)).unwrap();
+    let page = std::fs::read_to_string(docs.join(name)).unwrap();
     let (mut steps, mut wrong, mut anew) = (0, Vec::new(), String::new());
     for piece in pieces(&page) {
         let (command, expected) = match piece {
@@ -89,9 +97,9 @@ fn every_command_of_the_tour_prints_what_the_page_says() {
         }
     }
     if std::env::var_os("LOCKSTEP_BLESS").is_some() {
-        std::fs::write(docs.join(TOUR), anew).unwrap();
+        std::fs::write(docs.join(name), anew).unwrap();
         return;
     }
-    assert!(wrong.is_empty(), "{TOUR} says otherwise; LOCKSTEP_BLESS=1 writes it anew:\n{}", wrong.join("\n\n"));
-    assert!(steps > 20, "{steps} commands: the tour is longer");
+    assert!(wrong.is_empty(), "{name} says otherwise; LOCKSTEP_BLESS=1 writes it anew:\n{}", wrong.join("\n\n"));
+    assert!(steps > least, "{steps} commands: {name} has more");
 }

@@ -30,8 +30,8 @@ const TSP2020: &str = include_str!("../presets/tsp2020.toml");
 /// The presets' names and texts.
 pub const PRESETS: &[(&str, &str)] = &[("lockstep1", LOCKSTEP1), ("tsp2020", TSP2020)];
 
-/// Bytes of a description's text at most.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a description's text at most: cables of the largest systems may be listed.
+pub const TEXT_BYTES_MAX: usize = 1 << 22;
 
 /// Bytes of a description's name at most.
 const NAME_BYTES_MAX: usize = 64;

@@ -225,6 +225,8 @@ pub struct PackageSpec {
     pub global_links_per_chip: u32,
     /// Nodes of a rack, one of them a spare.
     pub nodes_per_rack: u32,
+    /// Cables between each two nodes of a rack that is part of a larger system.
+    pub cables_in_rack: u32,
 }
 
 /// Lanes of a superlane, everywhere.

@@ -8,7 +8,7 @@
 //! - `rack`: each two nodes of a rack have as many cables as their ports allow. Ports of a node: all cables to the first
 //!   other node, all to the second, and so on.
 //! - `nodes`: as many nodes as a node has ports and one more, with a cable between each two.
-//! - `racks`: each two nodes of a rack have two cables; all other ports of a rack lead outward, in turn by node, and
+//! - `racks`: each two nodes of a rack have `package.cables_in_rack` cables; all other ports of a rack lead outward, in turn by node, and
 //!   there are as many racks as those and one more, with a cable between each two.
 //! - `ring`: the first eastern link of a chip leads to the first western link of the next.
 
@@ -44,9 +44,6 @@ pub struct Listed {
     pub cables: Vec<Cable>,
 }
 
-/// Cables between each two nodes of a rack that is part of a larger system.
-const COPIES_IN_RACK: u64 = 2;
-
 /// A chip and one of its links.
 type Port = (u64, u64);
 
@@ -78,24 +75,27 @@ struct Package {
     nodes: u64,
     /// Ports of a node that lead to other nodes.
     ports: u64,
+    /// Cables between each two nodes of a rack that is part of a larger system.
+    copies: u64,
     /// Links of a chip.
     links: u64,
 }
 
 impl Package {
     fn new(spec: &MachineSpec) -> Self {
-        let PackageSpec { chips_per_node, global_links_per_chip, nodes_per_rack } = spec.package;
+        let PackageSpec { chips_per_node, global_links_per_chip, nodes_per_rack, cables_in_rack } = spec.package;
         Self {
             chips: chips_per_node.into(),
             nodes: nodes_per_rack.into(),
             ports: u64::from(chips_per_node) * u64::from(global_links_per_chip),
+            copies: cables_in_rack.into(),
             links: spec.c2c.links.into(),
         }
     }
 
     /// Ports of a node that lead to the others of its rack, where the rack is part of a larger system.
     fn inner_ports(self) -> u64 {
-        COPIES_IN_RACK * (self.nodes - 1)
+        self.copies * (self.nodes - 1)
     }
 
     /// Ports of a rack that lead to other racks.
@@ -144,7 +144,7 @@ impl Package {
             Topology::Racks => {
                 let (rack, place, inner) = (node / self.nodes, node % self.nodes, self.inner_ports());
                 if port < inner {
-                    let (other, back) = Mesh { members: self.nodes, copies: COPIES_IN_RACK }.peer(place, port)?;
+                    let (other, back) = Mesh { members: self.nodes, copies: self.copies }.peer(place, port)?;
                     return Some((rack * self.nodes + other, back));
                 }
                 let outer = (port - inner) * self.nodes + place;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_machine::hops::Hops;
 use lockstep_machine::network::{Cable, Network, WiringError};
+use lockstep_machine::spec::{MachineSpec, PackageSpec};
 use lockstep_machine::system::SystemSpec;
+use lockstep_machine::topology::Topology;
 
 fn system(name: &str) -> SystemSpec {
     SystemSpec::preset(name).unwrap()
@@ -204,4 +206,35 @@ fn the_tree_reaches_every_chip_by_as_few_hops_as_can_be() {
             assert!(system.cables().contains(&cable), "{name}: {cable}");
         }
     }
+}
+
+/// Whatever a package is like, the rule wires each port at most once and both ways, and whole shapes are connected.
+#[test]
+fn packages_of_any_numbers_are_sound() {
+    let mut spec = MachineSpec::preset("lockstep1").unwrap();
+    for (chips, global, nodes, copies) in product([1..=5, 0..=4, 1..=4, 1..=3]) {
+        spec.c2c.links = chips - 1 + global;
+        spec.package = PackageSpec {
+            chips_per_node: chips,
+            global_links_per_chip: global,
+            nodes_per_rack: nodes,
+            cables_in_rack: copies,
+        };
+        for shape in Topology::STANDARD {
+            let most = shape.chips_max(&spec);
+            let network = (most > 0).then(|| shape.network(&spec, most));
+            assert!(network.is_none_or(|network| network.is_ok()), "{} of {:?}", shape.name(), spec.package);
+            for part in (1..most.min(50)).step_by(7) {
+                let errors = shape.network(&spec, part).err().unwrap_or_default();
+                let apart = errors.iter().all(|error| matches!(error, WiringError::Apart { .. }));
+                assert!(apart, "{part} chips, {} of {:?}: {errors:?}", shape.name(), spec.package);
+            }
+        }
+    }
+}
+
+fn product([a, b, c, d]: [std::ops::RangeInclusive<u32>; 4]) -> impl Iterator<Item = (u32, u32, u32, u32)> {
+    let pairs = a.flat_map(move |a| b.clone().map(move |b| (a, b)));
+    let triples = pairs.flat_map(move |(a, b)| c.clone().map(move |c| (a, b, c)));
+    triples.flat_map(move |(a, b, c)| d.clone().map(move |d| (a, b, c, d)))
 }
