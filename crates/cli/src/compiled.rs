@@ -32,13 +32,15 @@ pub struct Recipe<'a> {
     pub context: usize,
     /// How it is spread over the system's chips.
     pub spread: Spread,
+    /// Sequences in flight at once.
+    pub sequences: usize,
 }
 
 impl<'a> Recipe<'a> {
     /// A recipe for a system by its name.
     pub fn new(outline: &'a Outline, system: &str, context: usize, spread: Spread) -> Result<Self> {
         let system = system::open(system)?;
-        Ok(Self { files: &outline.files, hash: &outline.hash, system, context, spread })
+        Ok(Self { files: &outline.files, hash: &outline.hash, system, context, spread, sequences: 1 })
     }
 
     /// Contexts of the entries: whole vectors times powers of two, up to the first that holds the longest sequence.
@@ -64,7 +66,8 @@ impl<'a> Recipe<'a> {
                 bar.set_message("compiling");
                 let (split, objective) = (self.spread.split.into(), self.spread.objective.into());
                 let (name, contexts) = (name.clone(), contexts.clone());
-                let options = Options { name, contexts, batch, split, objective, ..Options::default() };
+                let sequences = self.sequences;
+                let options = Options { name, contexts, batch, split, objective, sequences, ..Options::default() };
                 let program = compile(&model.graph, &weights, &self.system, &options)?;
                 bar.set_message("verifying");
                 let violations = verify(&program);

@@ -111,7 +111,8 @@ pub fn tokens_of(program: &Program<'_>, entry: &str) -> usize {
     match tokens.filter(|_| entry.starts_with("prefill.")) {
         // A vector for each.
         Some(binding) => binding.elements as usize / program.machine.lanes() as usize,
-        None => 1,
+        // `decode.320x3` is a token of each of 3 sequences.
+        None => entry.rsplit_once('x').and_then(|(_, count)| count.parse().ok()).unwrap_or(1),
     }
 }
 

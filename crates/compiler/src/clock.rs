@@ -15,7 +15,7 @@ use crate::team::Team;
 pub(crate) struct Clock<'a> {
     spec: &'a MachineSpec,
     /// The chips that run anything.
-    pub(crate) chips: Vec<u32>,
+    chips: Vec<u32>,
     /// Hops from the first of them to the farthest.
     height: u64,
 }
@@ -31,11 +31,12 @@ impl<'a> Clock<'a> {
         self.spec.time.epoch_cycles.into()
     }
 
-    /// The alignment with which an entry starts, none for one chip: the mark goes down the tree of chips, and takes whole
+    /// The chips that align when an entry starts, none where there is one chip, and how long that takes: the mark goes down the tree of chips, and takes whole
     /// epochs for each hop.
-    pub(crate) fn start(&self) -> Option<u64> {
+    pub(crate) fn start(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let hop = u64::from(self.spec.c2c.latency_max_cycles) / self.epoch().max(1) + 1;
-        (self.chips.len() > 1).then_some(hop * self.height * self.epoch())
+        let cycles = hop * self.height * self.epoch();
+        self.chips.iter().filter(move |_| cycles > 0).map(move |chip| (*chip, cycles))
     }
 
     /// How long after an alignment chips may exchange vectors, for a block of so many cycles.

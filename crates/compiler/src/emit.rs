@@ -32,6 +32,9 @@ pub(crate) type Step = Vec<Run>;
 /// A step on given chips.
 type Placed = Vec<(u32, Run)>;
 
+/// An entry by its name: for each sequence the steps of its token.
+type Planned = (String, Vec<Vec<Placed>>);
+
 /// What a chip has of a vector that the host knows by a name, and where the tiles of it are on all chips.
 type Joined<'p> = (&'p Port, Vec<(usize, Vec<Word>)>);
 
@@ -61,12 +64,12 @@ fn entries<'s>(
     teams: &[Team<'_>],
     buckets: &[usize],
     blocks: &mut Vec<BlockBuilder<'s>>,
-) -> Result<Vec<(String, Vec<Placed>)>, Error> {
+) -> Result<Vec<Planned>, Error> {
     let spec = chips.machine;
     let mut schedules: BTreeMap<Shape, Schedule<'_, '_, '_>> = BTreeMap::new();
     for team in teams {
         if let Entry::Vacant(entry) = schedules.entry(team.shape()) {
-            entry.insert(Schedule::new(spec, team, blocks)?);
+            entry.insert(Schedule::new(spec, team, options.sequences(), blocks)?);
         }
     }
     let mut entries = Vec::new();
@@ -74,7 +77,7 @@ fn entries<'s>(
         && let Some(steps) = schedules[&team.shape()].prefill(blocks)?
     {
         let all = steps.iter().map(|step| on_chips(step, &team.group.chips)).collect();
-        entries.push((format!("prefill.{}", spec.lanes()), all));
+        entries.push((format!("prefill.{}", spec.lanes()), vec![all]));
     }
     for tiles in buckets {
         let positions = *tiles * spec.lanes() as usize;
@@ -83,22 +86,28 @@ fn entries<'s>(
             Part::Layer => format!("layer.{positions}"),
             Part::Model => format!("decode.{positions}"),
         };
-        entries.push((name, decode(chips, teams, &schedules, *tiles, blocks)?));
+        let mut sequences = decode(chips, teams, &schedules, *tiles, options.sequences(), blocks)?;
+        if options.sequences() > 1 {
+            entries.push((format!("{name}x{}", options.sequences()), sequences.clone()));
+        }
+        sequences.truncate(1);
+        entries.push((name, sequences));
     }
     Ok(entries)
 }
 
-/// The steps of a token through all teams.
+/// For each sequence the steps of a token through all teams.
 fn decode<'s>(
     chips: Chips<'s>,
     teams: &[Team<'_>],
     schedules: &BTreeMap<Shape, Schedule<'s, '_, '_>>,
     tiles: usize,
+    sequences: usize,
     blocks: &mut Vec<BlockBuilder<'s>>,
-) -> Result<Vec<Placed>, Error> {
-    let mut known: BTreeMap<Shape, Vec<Step>> = BTreeMap::new();
+) -> Result<Vec<Vec<Placed>>, Error> {
+    let mut known: BTreeMap<Shape, Vec<Vec<Step>>> = BTreeMap::new();
     let mut handovers: BTreeMap<(Shape, Shape, Vec<Wire>), Step> = BTreeMap::new();
-    let mut all: Vec<Placed> = Vec::new();
+    let mut all: Vec<Vec<Placed>> = vec![Vec::new(); sequences];
     for (index, team) in teams.iter().enumerate() {
         if let Some(before) = index.checked_sub(1).map(|index| &teams[index]) {
             let (both, wires) = crossing(before, team, chips.cables());
@@ -106,13 +115,15 @@ fn decode<'s>(
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(handover(chips.machine, (before, team), wires, blocks)?),
             };
-            all.push(on_chips(step, &both));
+            all.iter_mut().for_each(|steps| steps.push(on_chips(step, &both)));
         }
         let steps = match known.entry(team.shape()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(schedules[&team.shape()].decode(tiles, blocks)?),
         };
-        all.extend(steps.iter().map(|step| on_chips(step, &team.group.chips)));
+        for (all, steps) in all.iter_mut().zip(steps) {
+            all.extend(steps.iter().map(|step| on_chips(step, &team.group.chips)));
+        }
     }
     Ok(all)
 }
@@ -164,7 +175,7 @@ fn bindings(program: &mut ProgramBuilder<'static>, spec: &MachineSpec, teams: &[
             elements = tiles.len() as u32 * spec.lanes();
         }
         let words: Vec<Word> = tiles.into_iter().flat_map(|(_, words)| words).collect();
-        program.binding(port.name, port.kind, port.format, elements, words);
+        program.binding(&port.name, port.kind, port.format, elements, words);
     }
 }
 
@@ -179,42 +190,55 @@ fn links(program: &mut ProgramBuilder<'static>, cables: &[Cable], teams: &[Team<
     }
 }
 
+/// Puts each step where the one before it has ended and its chips have nothing else to do: what other sequences do
+/// meanwhile, they do on other chips.
 fn instances(
     program: &mut ProgramBuilder<'static>,
     clock: &Clock<'_>,
     blocks: &[BlockBuilder<'_>],
-    entries: Vec<(String, Vec<Placed>)>,
+    entries: Vec<Planned>,
 ) -> Result<(), Error> {
-    let mut known: BTreeMap<u64, u32> = BTreeMap::new();
     let blocks: Vec<(u32, u64)> = blocks.iter().map(|block| (program.block(block), block.finish().cycles)).collect();
-    for (name, steps) in entries {
+    let mut aligning: BTreeMap<u64, u32> = BTreeMap::new();
+    for (name, sequences) in entries {
         let entry = program.entry(&name);
-        let (mut now, mut aligned) = (0, 0);
-        let mut align = |program: &mut ProgramBuilder<'static>, now: u64, cycles: u64| -> Result<u64, Error> {
-            let block = match known.entry(cycles) {
+        let mut align = |program: &mut ProgramBuilder<'static>, chip: u32, now: u64, cycles: u64| {
+            let block = match aligning.entry(cycles) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => *new.insert(program.block(&clock.block(cycles)?)),
             };
-            for chip in &clock.chips {
-                program.instance(entry, block, *chip, now, [0; BASES]);
-            }
-            Ok(now + cycles)
+            program.instance(entry, block, chip, now, [0; BASES]);
+            Ok::<_, Error>(now + cycles)
         };
-        if let Some(cycles) = clock.start() {
-            now = align(program, now, cycles)?;
-            aligned = now;
+        // From when on a chip is free, and when its clock was aligned.
+        let mut free: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut aligned: BTreeMap<u32, u64> = BTreeMap::new();
+        for (chip, cycles) in clock.start() {
+            let end = align(program, chip, 0, cycles)?;
+            free.insert(chip, end);
+            aligned.insert(chip, end);
         }
-        for step in steps {
-            let cycles = step.iter().map(|(_, run)| blocks[run.block].1).max().unwrap_or_default();
-            // What one chip does alone needs no clock but its own.
-            if step.len() > 1 && now + cycles - aligned > clock.aligned_cycles_max(cycles)? {
-                now = align(program, now, clock.epoch())?;
-                aligned = now;
+        for steps in sequences {
+            let mut now = 0;
+            for step in steps {
+                let chips = step.iter().map(|(chip, _)| chip);
+                now = chips.clone().filter_map(|chip| free.get(chip)).fold(now, |now, free| now.max(*free));
+                let cycles = step.iter().map(|(_, run)| blocks[run.block].1).max().unwrap_or_default();
+                // What one chip does alone needs no clock but its own.
+                let oldest = chips.clone().map(|chip| aligned.get(chip).copied().unwrap_or_default()).min();
+                if step.len() > 1 && now + cycles - oldest.unwrap_or_default() > clock.aligned_cycles_max(cycles)? {
+                    let begin = now;
+                    for chip in chips {
+                        now = align(program, *chip, begin, clock.epoch())?;
+                        aligned.insert(*chip, now);
+                    }
+                }
+                for (chip, run) in &step {
+                    program.instance(entry, blocks[run.block].0, *chip, now, run.offsets);
+                    free.insert(*chip, now + blocks[run.block].1);
+                }
+                now += cycles;
             }
-            for (chip, run) in &step {
-                program.instance(entry, blocks[run.block].0, *chip, now, run.offsets);
-            }
-            now += cycles;
         }
     }
     Ok(())

@@ -27,6 +27,7 @@ use lockstep_machine::spec::MachineSpec;
 use lockstep_program::Program;
 
 use network::Network;
+use place::Size;
 use team::Team;
 
 /// How much of a model is compiled.
@@ -52,8 +53,16 @@ pub struct Options {
     pub split: Split,
     /// What the split is chosen for.
     pub objective: Objective,
+    /// Sequences that are in flight at once, at least 1: each has caches, inputs and outputs of its own.
+    pub sequences: usize,
     /// Tokens of a prefill step, at most as many as a vector has lanes; 0 leaves prefill out.
     pub batch: u32,
+}
+
+impl Options {
+    fn sequences(&self) -> usize {
+        self.sequences.max(1)
+    }
 }
 
 /// Compiles a model for one chip or several.
@@ -64,6 +73,9 @@ pub struct Options {
 /// With a batch there is an entry `prefill.N` too, for contexts of one vector of positions: inputs `tokens` and `positions`
 /// (i32, a vector with the same number in all lanes for each token), output the `logits` behind the last token. Where
 /// there are fewer tokens, the last one and its position are repeated.
+///
+/// With several sequences the inputs and outputs are `token.0`, `token.1` and so on, `decode.N` is a token of sequence 0, and
+/// `decode.NxS` one of each of S sequences, as soon after one another as the chips allow.
 ///
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
 /// `layer` where there is one. Weights behind those of the first layer may be missing.
@@ -112,9 +124,9 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
     buckets.sort_unstable();
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
-    let batch = options.batch.min(spec.lanes());
+    let size = Size { tiles: largest, batch: options.batch.min(spec.lanes()), sequences: options.sequences() };
     let groups = plan::groups(network, chips, split)?;
-    let team = |group| Team::new(network, group, spec, largest, batch);
+    let team = |group| Team::new(network, group, spec, size);
     let teams = groups.into_iter().map(team).collect::<Result<_, Error>>()?;
     emit::emit(options, chips, teams, &buckets)
 }

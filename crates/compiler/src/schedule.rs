@@ -22,13 +22,14 @@ use crate::place::cache::CacheRuns;
 use crate::place::constants::Constants;
 use crate::place::layout::Span;
 use crate::place::tiles::Tiled;
-use crate::place::{BatchPorts, Placed, PlacedKind};
+use crate::place::{BatchPorts, PORTS, Placed, PlacedKind};
 use crate::team::{Rank, Team};
 
 /// The code of a team, and what is the same in all its entries.
 pub(crate) struct Schedule<'s, 't, 'w> {
     spec: &'s MachineSpec,
     team: &'t Team<'w>,
+    sequences: usize,
     embed: Option<Step>,
     head: Option<Step>,
 }
@@ -37,9 +38,10 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
     pub(crate) fn new(
         spec: &'s MachineSpec,
         team: &'t Team<'w>,
+        sequences: usize,
         blocks: &mut Vec<BlockBuilder<'s>>,
     ) -> Result<Self, Error> {
-        let mut schedule = Self { spec, team, embed: None, head: None };
+        let mut schedule = Self { spec, team, sequences, embed: None, head: None };
         if team.ranks.iter().any(|rank| rank.placed.embedding.is_some()) {
             let ensemble = schedule.embed()?;
             schedule.embed = Some(kept(ensemble.finish()?, [0; BASES], blocks));
@@ -51,25 +53,48 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         Ok(schedule)
     }
 
-    /// The steps of a token in a context of so many vectors of positions.
-    pub(crate) fn decode(&self, tiles: usize, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<Step>, Error> {
-        let mut steps: Vec<Step> = self.embed.iter().cloned().collect();
-        let mut variants: BTreeMap<(usize, Vec<Vec<usize>>), Step> = BTreeMap::new();
+    /// For each sequence the steps of a token in a context of so many vectors of positions.
+    pub(crate) fn decode(&self, tiles: usize, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<Vec<Step>>, Error> {
+        let mut variants = BTreeMap::new();
+        (0..self.sequences).map(|sequence| self.token(sequence, tiles, &mut variants, blocks)).collect()
+    }
+
+    /// The steps of a sequence's token; layers whose things lie in the same banks share blocks.
+    fn token(
+        &self,
+        sequence: usize,
+        tiles: usize,
+        variants: &mut BTreeMap<(usize, Vec<Vec<usize>>), Step>,
+        blocks: &mut Vec<BlockBuilder<'s>>,
+    ) -> Result<Vec<Step>, Error> {
+        let mut steps: Vec<Step> = self.embed.iter().map(|step| self.of_sequence(step, sequence)).collect();
         let network = &self.team.ranks[0].network;
         for (index, (kind, layer)) in network.layers.iter().enumerate() {
-            let own = self.own(*kind, *layer, tiles)?;
+            let own = self.own(*kind, (*layer, sequence), tiles)?;
             let is_last = index + 1 == network.layers.len() && network.ends && network.head.is_none();
             let key = (*kind, own.iter().map(|own| own.spans.clone()).collect());
             let step = match variants.get(&key) {
                 Some(step) if !is_last => step.clone(),
                 _ => kept(self.layer(*kind, &own, tiles, is_last)?.finish()?, [0; BASES], blocks),
             };
-            let moved = step.iter().zip(&own).map(|(run, own)| Run { offsets: own.offsets, ..*run });
-            steps.push(moved.collect());
+            let moved =
+                step.iter().zip(&own).map(|(run, own)| Run { offsets: own.offsets, ..*run }).collect::<Vec<_>>();
+            steps.push(self.of_sequence(&moved, sequence));
             variants.insert(key, step);
         }
-        steps.extend(self.head.iter().cloned());
+        steps.extend(self.head.iter().map(|step| self.of_sequence(step, sequence)));
         Ok(steps)
+    }
+
+    /// A step with the inputs and outputs of a sequence.
+    fn of_sequence(&self, step: &[Run], sequence: usize) -> Step {
+        let moved = |run: &Run| {
+            let mut offsets = run.offsets;
+            let stride = self.team.ranks[run.place].placed.ports.stride;
+            offsets[usize::from(PORTS)] = sequence as i32 * stride as i32;
+            Run { offsets, ..*run }
+        };
+        if self.sequences == 1 { step.to_vec() } else { step.iter().map(moved).collect() }
     }
 
     /// The steps of a batch of tokens, where the one chip of the team has room for them.
@@ -82,7 +107,7 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         blocks.push(self.embed_batch(placed, batch)?);
         let mut variants: BTreeMap<(usize, Vec<usize>), Range<usize>> = BTreeMap::new();
         for (kind, layer) in &network.layers {
-            let own = self.own(*kind, *layer, 1)?;
+            let own = self.own(*kind, (*layer, 0), 1)?;
             let own = &own[0];
             let key = (*kind, own.spans.clone());
             let range = if let Some(range) = variants.get(&key) {
@@ -106,8 +131,9 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         Ensemble::new(chips, self.spec, self.team.group.wires.clone())
     }
 
-    fn own(&self, kind: usize, layer: usize, tiles: usize) -> Result<Vec<Own<'t>>, Error> {
-        let own = self.team.ranks.iter().map(|rank| Own::new(&rank.placed.kinds[kind], layer, tiles));
+    fn own(&self, kind: usize, (layer, sequence): (usize, usize), tiles: usize) -> Result<Vec<Own<'t>>, Error> {
+        let cached = layer * self.sequences + sequence;
+        let own = self.team.ranks.iter().map(|rank| Own::new(&rank.placed.kinds[kind], (layer, cached), tiles));
         own.collect::<Option<_>>().ok_or_else(|| Error::shape("layer", layer, "a layer that was placed"))
     }
 
@@ -119,7 +145,7 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
                 parts.push(Part::default());
                 continue;
             };
-            let token = input(c, &placed.ports.token, Format::I32);
+            let token = input(c, &placed.ports.own.token, Format::I32);
             let values = c.embed(embedding, token, &placed.statics.iota)?;
             parts.push(Part { first: embedding.scales.first_tile, values });
         }
@@ -195,14 +221,14 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
             let ports = &rank.placed.ports;
             inputs.push(x.iter().map(|words| input(c, words, Format::F32)).collect());
             places.push(Place {
-                position: input(c, &ports.position, Format::I32),
-                length: input(c, &ports.length, Format::I32),
+                position: input(c, &ports.own.position, Format::I32),
+                length: input(c, &ports.own.length, Format::I32),
             });
         }
         let y = section::run(&mut ensemble, codes, inputs, &places)?;
         for ((c, rank), y) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(y) {
             let ports = &rank.placed.ports;
-            write(c, &y, if is_last { &ports.outputs } else { &ports.x })?;
+            write(c, &y, if is_last { &ports.own.outputs } else { &ports.x })?;
         }
         Ok(ensemble)
     }
@@ -262,7 +288,7 @@ struct Own<'p> {
 }
 
 impl<'p> Own<'p> {
-    fn new(placed: &'p PlacedKind, layer: usize, tiles: usize) -> Option<Self> {
+    fn new(placed: &'p PlacedKind, (layer, cached): (usize, usize), tiles: usize) -> Option<Self> {
         let (mut offsets, mut spans) = ([0; BASES], Vec::new());
         let mut matrices: Vec<Option<Tiled>> = Vec::new();
         for group in &placed.matrices {
@@ -272,11 +298,11 @@ impl<'p> Own<'p> {
                 *matrix = matrix.take().or_else(|| placed.clone());
             }
         }
-        let constants = &found(&placed.constants, layer, &mut offsets, &mut spans)?.placed;
+        let constants = &found(&placed.constants, cached, &mut offsets, &mut spans)?.placed;
         let mut cache = Vec::new();
         for segment in placed.caches.iter().filter(|segment| segment.tiles.start < tiles) {
-            let keys = found(&segment.keys, layer, &mut offsets, &mut spans)?;
-            let values = found(&segment.values, layer, &mut offsets, &mut spans)?;
+            let keys = found(&segment.keys, cached, &mut offsets, &mut spans)?;
+            let values = found(&segment.values, cached, &mut offsets, &mut spans)?;
             cache.push(segment.runs(keys, values));
         }
         Some(Self { matrices, constants, cache, offsets, spans })

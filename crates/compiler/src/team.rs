@@ -5,7 +5,7 @@ use lockstep_machine::spec::MachineSpec;
 use crate::compose::ensemble::Wire;
 use crate::error::Error;
 use crate::network::Network;
-use crate::place::Placed;
+use crate::place::{Placed, Size};
 use crate::plan::Group;
 use crate::share::Share;
 
@@ -34,19 +34,13 @@ pub(crate) struct Shape {
 }
 
 impl<'w> Team<'w> {
-    /// Places a group's part of a network, with a cache of `tiles` vectors of positions.
-    pub(crate) fn new(
-        network: &Network<'w>,
-        group: Group,
-        spec: &MachineSpec,
-        tiles: usize,
-        batch: u32,
-    ) -> Result<Self, Error> {
+    /// Places a group's part of a network, for so much at once.
+    pub(crate) fn new(network: &Network<'w>, group: Group, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
         let kinds = network.layers[group.layers.clone()].iter().map(|(kind, _)| *kind).collect();
         let ranks = group.chips.len();
         let one = |rank| {
             let network = network.part(group.layers.clone(), Share { rank, ranks }, spec.lanes() as usize);
-            let placed = Placed::new(&network, spec, tiles, batch)?;
+            let placed = Placed::new(&network, spec, size)?;
             Ok(Rank { network, placed })
         };
         let ranks = (0..ranks).map(one).collect::<Result<_, Error>>()?;

@@ -26,6 +26,9 @@ pub struct CompileArguments {
     /// Longest sequence in tokens; an entry is made for each of 320, 640, 1280 and so on up to the first that holds it
     #[arg(long, value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub context: u32,
+    /// Sequences in flight at once in a pipeline; each has keys and values of its own, and an entry runs a token of each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub sequences: u32,
     /// The program to write
     #[arg(short, long, value_name = "PROGRAM")]
     pub output: PathBuf,

@@ -29,8 +29,14 @@ struct Row {
 pub fn compile(arguments: &CompileArguments) -> Result<()> {
     let system = system::open(&arguments.system)?;
     let files: ModelFiles = store::resolve(&arguments.model)?;
-    let recipe =
-        Recipe { files: &files, hash: "", system, context: arguments.context as usize, spread: arguments.spread };
+    let recipe = Recipe {
+        files: &files,
+        hash: "",
+        system,
+        context: arguments.context as usize,
+        spread: arguments.spread,
+        sequences: arguments.sequences as usize,
+    };
     let begun = Instant::now();
     let program = recipe.make()?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -53,7 +59,8 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     for entry in explain(program)?.entries {
         let (name, context) = entry.name.split_once('.').unwrap_or((&entry.name, ""));
         let tokens = tokens_of(program, &entry.name) as u64;
-        let row = |name: String, figures: Figures| Row { name, context: context.parse().ok(), tokens, figures };
+        let context = context.split_once('x').map_or(context, |(context, _)| context).parse().ok();
+        let row = |name: String, figures: Figures| Row { name, context, tokens, figures };
         rows.push(row(name.to_owned(), entry.figures));
         let mut parts: Vec<(&str, Figures)> = Vec::new();
         for phase in &entry.phases {
@@ -141,7 +148,7 @@ fn bytes_of_fullest(program: &Program<'_>) -> u64 {
 
 /// Tokens a second in the shortest context: of one sequence, and of all that the pipeline holds.
 fn rates(program: &Program<'_>) -> [f64; 2] {
-    let decode = program.entries.iter().find(|entry| entry.name.starts_with("decode."));
+    let decode = program.entries.iter().find(|entry| entry.name.starts_with("decode.") && !entry.name.contains('x'));
     let cycles = decode.map_or([0, 0], |entry| [entry.cycles, entry.interval(&program.blocks)]);
     cycles.map(|cycles| program.machine.clock_hertz as f64 / cycles.max(1) as f64)
 }

@@ -14,8 +14,8 @@ use crate::error::Error;
 
 /// The first base of caches: keys and values of each segment have one each.
 const FIRST_BASE: u8 = 4;
-/// Segments at most: bases go up to 15.
-const SEGMENTS: usize = 6;
+/// Segments at most: bases go up to 15, and the ports of sequences have one.
+const SEGMENTS: usize = 5;
 /// Of the words of a near bank, one in so many stays free for a block's own values.
 const KEPT: u32 = 5;
 /// A zone of near slices whose banks are filled so unequally would waste the difference.
@@ -116,6 +116,6 @@ mod tests {
         assert_eq!(segments(3), [0..1, 1..2, 2..3]);
         assert_eq!(segments(4), [0..1, 1..2, 2..4]);
         let long = segments(100);
-        assert_eq!((long.len(), long.last()), (SEGMENTS, Some(&(16..100))));
+        assert_eq!((long.len(), long.last()), (SEGMENTS, Some(&(8..100))));
     }
 }

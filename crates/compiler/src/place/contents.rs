@@ -10,7 +10,7 @@ use super::layout::Run;
 /// What a chip has of a binding.
 #[derive(Debug)]
 pub(crate) struct Port {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) kind: BindingKind,
     pub(crate) format: Format,
     /// Elements of the whole vector.
@@ -73,7 +73,7 @@ impl Contents {
         if port.kind == BindingKind::Output {
             // Outputs of other entries hold zeros until those have run.
             for word in port.tiles.iter().flat_map(|(_, words)| words) {
-                self.push(port.name.to_owned(), *word, 1, Content::Zero);
+                self.push(port.name.clone(), *word, 1, Content::Zero);
             }
         }
         self.ports.push(port);

@@ -42,6 +42,8 @@ use vocabulary::{Codes, RowScales};
 /// Bases of addresses: 0 does not move.
 const WEIGHTS: [u8; 2] = [1, 2];
 const CONSTANTS: u8 = 3;
+/// Inputs and outputs of sequences, where there are several.
+pub(crate) const PORTS: u8 = 14;
 /// Where the rotary tables lie, and where the vocabulary's scales do if they must make room.
 const SPARE_SIDE: [Hemisphere; 2] = [Hemisphere::East, Hemisphere::West];
 
@@ -83,13 +85,37 @@ pub(crate) struct PlacedEmbedding {
 /// Where the host writes and reads, and where the residual stream lies between blocks.
 #[derive(Debug)]
 pub(crate) struct Ports {
+    /// For the first sequence.
+    pub(crate) own: SequencePorts,
+    /// Words from what is a sequence's own to the next sequence's.
+    pub(crate) stride: u32,
+    pub(crate) x: Vec<Vec<Word>>,
+    pub(crate) batch: Option<BatchPorts>,
+}
+
+/// Inputs and outputs of one sequence.
+#[derive(Clone, Debug)]
+pub(crate) struct SequencePorts {
     pub(crate) token: Vec<Word>,
     pub(crate) position: Vec<Word>,
     pub(crate) length: Vec<Word>,
-    pub(crate) x: Vec<Vec<Word>>,
     /// Elements of the output.
     pub(crate) outputs: Vec<Vec<Word>>,
-    pub(crate) batch: Option<BatchPorts>,
+}
+
+impl SequencePorts {
+    fn place(layout: &mut Layout, outputs: &Range<usize>) -> Result<Self, Error> {
+        let outputs = vectors(layout, "outputs", Format::F32, outputs.clone())?;
+        let mut one = |name| vectors(layout, name, Format::I32, 0..1).map(|mut words| words.swap_remove(0));
+        let (token, position, length) = (one("token")?, one("position")?, one("length")?);
+        Ok(Self { token, position, length, outputs })
+    }
+}
+
+/// Near words for the tiles of a vector, on both sides in turn.
+fn vectors(layout: &mut Layout, name: &str, format: Format, tiles: Range<usize>) -> Result<Vec<Vec<Word>>, Error> {
+    let sides = [Hemisphere::West, Hemisphere::East];
+    tiles.map(|tile| layout.near_words(name, sides[tile % 2], format)).collect()
 }
 
 /// The same for a batch of tokens: arrays.
@@ -108,6 +134,17 @@ impl BatchPorts {
     }
 }
 
+/// How much is to be computed at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Vectors of positions of the longest context.
+    pub(crate) tiles: usize,
+    /// Tokens of a step of many.
+    pub(crate) batch: u32,
+    /// Sequences in flight.
+    pub(crate) sequences: usize,
+}
+
 /// A network in memory.
 #[derive(Debug)]
 pub(crate) struct Placed {
@@ -122,28 +159,29 @@ pub(crate) struct Placed {
 
 impl Placed {
     /// Places a network with a cache of `tiles` vectors of positions.
-    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
-        let explained = |cause| capacity::explained(cause, network, spec, tiles);
-        Self::place(network, spec, tiles, batch).map_err(explained)
+    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
+        let explained = |cause| capacity::explained(cause, network, spec, size.tiles * size.sequences);
+        Self::place(network, spec, size).map_err(explained)
     }
 
-    fn place(network: &Network<'_>, spec: &MachineSpec, tiles: usize, batch: u32) -> Result<Self, Error> {
+    fn place(network: &Network<'_>, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
+        let Size { tiles, batch, sequences } = size;
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
-        let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 }, spare: false };
+        let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 }, spare: false, sequences };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
         let columns = network.share.of(network.hidden.div_ceil(place.layout.lanes()));
         let codes = network.embedding.as_ref().map(|(table, _)| place.codes(table, columns.clone())).transpose()?;
         let mut ports = place.ports(network)?;
         let is_all = network.begins && network.ends && network.share == Share::WHOLE;
-        if batch > 1 && is_all && network.embedding.is_some() && network.sections().all(is_covered) {
+        if batch > 1 && sequences == 1 && is_all && network.embedding.is_some() && network.sections().all(is_covered) {
             ports.batch = Some(place.batch_ports(network, batch)?);
         }
         let mut matrices = Vec::new();
         for (kind, uses) in network.kinds.iter().zip(&uses) {
             matrices.push(place.matrices(kind, uses)?);
         }
-        place.make_room(network, tiles);
+        place.make_room(network, tiles * sequences);
         let embedding = network.embedding.as_ref().zip(codes);
         let embedding =
             embedding.map(|((table, factor), codes)| place.embedding((table, columns), codes, *factor)).transpose()?;
@@ -174,42 +212,55 @@ struct Placer<'s> {
     tiler: Tiler<'s>,
     /// Whether tables lie behind the text, since the far slices are too few.
     spare: bool,
+    /// Sequences that have caches, inputs and outputs of their own.
+    sequences: usize,
 }
 
 impl Placer<'_> {
     fn ports(&mut self, network: &Network<'_>) -> Result<Ports, Error> {
         let lanes = self.layout.lanes();
-        let mut vectors = |name: &str, format, tiles: Range<usize>| {
-            let sides = [Hemisphere::West, Hemisphere::East];
-            tiles.map(|tile| self.layout.near_words(name, sides[tile % 2], format)).collect::<Result<Vec<_>, _>>()
-        };
         let hidden = network.hidden;
-        let x = vectors("x", Format::F32, 0..hidden.div_ceil(lanes))?;
+        let x = vectors(&mut self.layout, "x", Format::F32, 0..hidden.div_ceil(lanes))?;
         let (width, tiles) = output(network, lanes);
-        let outputs = vectors("outputs", Format::F32, tiles.clone())?;
-        let [token, position, length] = ["token", "position", "length"].map(|name| vectors(name, Format::I32, 0..1));
-        let (token, position, length) = (token?, position?, length?);
-        let mut port = |name, kind, format, elements, tiles| {
-            self.contents.port(Port { name, kind, format, elements, tiles });
+        let (own, stride) = match self.sequences {
+            1 => (SequencePorts::place(&mut self.layout, &tiles)?, 0),
+            count => {
+                let near = Spot::new(None, self.layout.near);
+                let place = |layout: &mut Layout, _: &Spot| SequencePorts::place(layout, &tiles);
+                let mut spans = self.layout.repeated(PORTS, count, &[near], place)?;
+                let span = spans.swap_remove(0);
+                (span.placed, span.stride)
+            }
         };
-        let at = |first: usize, words: &[Vec<Word>]| {
-            words.iter().cloned().enumerate().map(|(tile, words)| (first + tile, words)).collect()
-        };
-        for (name, words) in [("token", &token), ("position", &position), ("length", &length)] {
-            if name != "token" || network.embedding.is_some() {
-                port(name, BindingKind::Input, Format::I32, lanes, at(0, words));
+        for sequence in 0..self.sequences {
+            let name = |name: &str| match self.sequences {
+                1 => name.to_owned(),
+                _ => format!("{name}.{sequence}"),
+            };
+            let at = |first: usize, words: &[Vec<Word>]| -> Vec<(usize, Vec<Word>)> {
+                let moved = |word: &Word| Word { word: word.word + (sequence as u32 * stride) as u16, ..*word };
+                let tile = |words: &Vec<Word>| words.iter().map(moved).collect();
+                words.iter().enumerate().map(|(index, words)| (first + index, tile(words))).collect()
+            };
+            for (port, words) in [("token", &own.token), ("position", &own.position), ("length", &own.length)] {
+                if port != "token" || network.embedding.is_some() {
+                    let (kind, format) = (BindingKind::Input, Format::I32);
+                    let tiles = at(0, std::slice::from_ref(words));
+                    self.contents.port(Port { name: name(port), kind, format, elements: lanes, tiles });
+                }
+            }
+            if network.ends {
+                let port = if network.head.is_some() { "logits" } else { "y" };
+                let (kind, format, tiles) = (BindingKind::Output, Format::F32, at(tiles.start, &own.outputs));
+                self.contents.port(Port { name: name(port), kind, format, elements: width, tiles });
             }
         }
         if network.is_layer() {
-            port("x", BindingKind::Input, Format::F32, hidden, at(0, &x));
+            let tiles = x.iter().cloned().enumerate().collect();
+            let (kind, format) = (BindingKind::Input, Format::F32);
+            self.contents.port(Port { name: "x".into(), kind, format, elements: hidden, tiles });
         }
-        if network.ends {
-            let name = if network.head.is_some() { "logits" } else { "y" };
-            port(name, BindingKind::Output, Format::F32, width, at(tiles.start, &outputs));
-        }
-        let one = |mut words: Vec<Vec<Word>>| words.swap_remove(0);
-        let batch = None;
-        Ok(Ports { token: one(token), position: one(position), length: one(length), x, outputs, batch })
+        Ok(Ports { own, stride, x, batch: None })
     }
 
     fn batch_ports(&mut self, network: &Network<'_>, tokens: u32) -> Result<BatchPorts, Error> {
@@ -230,7 +281,7 @@ impl Placer<'_> {
             };
             let tiles = (0..tokens).map(|token| (token as usize, turn(token))).collect();
             let (kind, format, elements) = (BindingKind::Input, Format::I32, lanes * tokens as usize);
-            self.contents.port(Port { name, kind, format, elements, tiles });
+            self.contents.port(Port { name: name.to_owned(), kind, format, elements, tiles });
         }
         Ok(BatchPorts { tokens, token, position, x })
     }
@@ -362,7 +413,8 @@ impl Placer<'_> {
                     arrangement.rows = codes.tile_rows(lanes);
                     // Its tiles come in another order than the output's.
                     let tile = |rows: &Vec<Option<usize>>| rows[0].unwrap_or_default() / lanes;
-                    ports.outputs = arrangement.rows.iter().map(|rows| ports.outputs[tile(rows)].clone()).collect();
+                    let outputs = &mut ports.own.outputs;
+                    *outputs = arrangement.rows.iter().map(|rows| outputs[tile(rows)].clone()).collect();
                     Some(head)
                 }
                 (_, usage) => {
@@ -389,7 +441,8 @@ impl Placer<'_> {
         matrices: Vec<Matrices>,
         tiles: usize,
     ) -> Result<PlacedKind, Error> {
-        let count = kind.weights.len();
+        // Each layer for each sequence in turn.
+        let count = kind.weights.len() * self.sequences;
         let mut caches = Vec::new();
         if let Some(heads) = &kind.section.heads {
             for (index, tiles) in segments(tiles).into_iter().enumerate() {
@@ -403,7 +456,8 @@ impl Placer<'_> {
             self.layout.repeated(CONSTANTS, count, &[near], |l, _| constants(&kind.section, uses, tiles, l))?;
         for span in &constants {
             for layer in span.first..span.first + span.count {
-                fill_constants(&kind.weights[layer], uses, &span.placed, span.offset(layer), &mut self.contents)?;
+                let weights = &kind.weights[layer / self.sequences];
+                fill_constants(weights, uses, &span.placed, span.offset(layer), &mut self.contents)?;
             }
         }
         Ok(PlacedKind { matrices, caches, constants })
@@ -413,7 +467,7 @@ impl Placer<'_> {
     fn clear(&mut self, kind: &Kind<'_>, segment: &Segment) {
         let rows = segment.tiles.len() * self.layout.lanes();
         for span in segment.keys.iter().chain(&segment.values) {
-            let name = &kind.weights[span.first][0].name;
+            let name = &kind.weights[span.first / self.sequences][0].name;
             for run in &span.placed {
                 for layer in span.first..span.first + span.count {
                     self.contents.clear(&format!("{name}.cache"), run.moved(span.offset(layer)), 2 * rows);

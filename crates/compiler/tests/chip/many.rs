@@ -6,9 +6,11 @@ use crate::common::model;
 use crate::common::sequence::{Sequence, bits};
 use lockstep_compiler::{Options, Split, compile};
 use lockstep_formats::Gguf;
+use lockstep_kernels::Kernels;
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
+use lockstep_simulator::Simulator;
 
 /// All of them.
 pub const TESTS: &[(&str, fn())] = &[
@@ -20,9 +22,47 @@ pub const TESTS: &[(&str, fn())] = &[
     ("many::five_chips_in_a_pipeline", || check("lockstep1:5", Split::Pipeline)),
     ("many::sixteen_chips_in_a_pipeline", || check("lockstep1:16", Split::Pipeline)),
     ("many::two_nodes_in_a_pipeline", || check("lockstep1:16", Split::Tensor)),
+    ("many::three_sequences_in_a_pipeline", || in_flight("lockstep1:3", Split::Pipeline)),
+    ("many::three_sequences_over_two_nodes", || in_flight("lockstep1:16", Split::Tensor)),
 ];
 
-const TOKENS: [u32; 4] = [1, 4093, 260, 48_000];
+/// Three sequences, each a token further in each run.
+fn in_flight(system: &str, split: Split) {
+    const SEQUENCES: [[u32; 2]; 3] = [[1, 4093], [77, 48_000], [9000, 9000]];
+    let chips = SystemSpec::preset(system).unwrap();
+    let file = model::bytes();
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = from_gguf(&gguf).unwrap();
+    let weights = contract_weights(&model).unwrap();
+    let (name, contexts) = ("smollm2".into(), vec![256]);
+    let options = Options { name, contexts, split, sequences: SEQUENCES.len(), ..Options::default() };
+    let program = compile(&model.graph, &weights, &chips, &options).unwrap_or_else(|error| panic!("{error}"));
+    let [together, alone] = &program.entries[..] else { panic!("two entries") };
+    println!("{system} {split:?}: {} cycles for {} tokens, {} for one", together.cycles, SEQUENCES.len(), alone.cycles);
+    assert!(together.cycles < 3 * alone.cycles, "nothing runs at once");
+    let linked = link(&program);
+    let mut simulator = Simulator::new(&linked, Kernels::detect(), 2).unwrap();
+    let expected = SEQUENCES.map(|tokens| on_the_host(&model, &tokens));
+    for position in 0..SEQUENCES[0].len() {
+        for (sequence, tokens) in SEQUENCES.iter().enumerate() {
+            let inputs =
+                [("token", tokens[position] as i32), ("position", position as i32), ("length", position as i32 + 1)];
+            for (name, value) in inputs {
+                let name = format!("{name}.{sequence}");
+                let binding = program.bindings.iter().find(|binding| binding.name == name).unwrap();
+                simulator.write_i32(&name, &vec![value; binding.elements as usize]).unwrap();
+            }
+        }
+        let report = simulator.run("decode.320x3").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(report.cycles, report.cycles_predicted);
+        for (sequence, expected) in expected.iter().enumerate() {
+            let found = bits(&simulator.read_f32(&format!("logits.{sequence}")).unwrap());
+            assert!(found == bits(&expected[position]), "sequence {sequence}, token {position}");
+        }
+    }
+}
+
+const TOKENS: [u32; 2] = [4093, 48_000];
 
 fn check(system: &str, split: Split) {
     let chips = SystemSpec::preset(system).unwrap();
