@@ -115,7 +115,9 @@ fn decode<'s>(
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(handover(chips.machine, (before, team), wires, blocks)?),
             };
-            all.iter_mut().for_each(|steps| steps.push(on_chips(step, &both)));
+            for steps in &mut all {
+                steps.push(on_chips(step, &both));
+            }
         }
         let steps = match known.entry(team.shape()) {
             Entry::Occupied(known) => known.into_mut(),
