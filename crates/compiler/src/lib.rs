@@ -15,14 +15,15 @@ mod plan;
 mod schedule;
 mod share;
 mod team;
+mod weights;
 
 pub use chips::Chips;
 pub use error::Error;
 pub use plan::{Objective, Split};
+pub use weights::Weights;
 
 use lockstep_arith::matrix::GROUP;
 use lockstep_graph::Graph;
-use lockstep_graph::contract::ContractWeight;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::Program;
 
@@ -80,12 +81,12 @@ impl Options {
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
 /// `layer` where there is one. Weights behind those of the first layer may be missing.
 pub fn compile<'c>(
-    graph: &Graph,
-    weights: &[ContractWeight],
+    graph: &'c Graph,
+    weights: impl Into<Weights<'c>>,
     chips: impl Into<Chips<'c>>,
     options: &Options,
 ) -> Result<Program<'static>, Error> {
-    let chips = chips.into();
+    let (chips, weights) = (chips.into(), weights.into());
     check_machine(chips.machine)?;
     let lanes = chips.machine.lanes() as usize;
     let network = match options.part {

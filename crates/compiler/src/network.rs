@@ -6,44 +6,13 @@
 
 use std::ops::Range;
 
-use lockstep_arith::matrix::{BlockMatrix, Format};
-use lockstep_graph::contract::ContractWeight;
+use lockstep_arith::matrix::Format;
 use lockstep_graph::{Graph, Node, NodeId, Op, Rotary, WeightId};
 
 use crate::error::Error;
 use crate::place::heads::HeadLanes;
 use crate::share::Share;
-
-/// A weight with its name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Named<'w> {
-    pub(crate) name: &'w str,
-    pub(crate) weight: &'w ContractWeight,
-}
-
-impl<'w> Named<'w> {
-    pub(crate) fn matrix(&self) -> Result<&'w BlockMatrix, Error> {
-        match self.weight {
-            ContractWeight::Matrix(matrix) => Ok(matrix),
-            ContractWeight::Vector(_) => Err(Error::shape(self.name, "a vector", "a matrix")),
-        }
-    }
-
-    /// How many numbers it has.
-    pub(crate) fn elements(&self) -> u64 {
-        match self.weight {
-            ContractWeight::Matrix(matrix) => matrix.rows as u64 * matrix.cols as u64,
-            ContractWeight::Vector(vector) => vector.len() as u64,
-        }
-    }
-
-    pub(crate) fn vector(&self) -> Result<&'w [f32], Error> {
-        match self.weight {
-            ContractWeight::Vector(vector) => Ok(vector),
-            ContractWeight::Matrix(_) => Err(Error::shape(self.name, "a matrix", "a vector")),
-        }
-    }
-}
+use crate::weights::{Named, Weights};
 
 /// How the elements of a node's value stand in vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,14 +74,16 @@ pub(crate) struct Network<'w> {
     /// What follows the last layer, where there is something.
     pub(crate) head: Option<Kind<'w>>,
     pub(crate) rotaries: &'w [Rotary],
+    /// Whether the program is to hold values, not shapes alone.
+    pub(crate) has_values: bool,
     /// Width of the residual stream.
     pub(crate) hidden: usize,
 }
 
 impl<'w> Network<'w> {
     /// Cuts a graph into sections for vectors of `lanes` lanes.
-    pub(crate) fn new(graph: &'w Graph, weights: &'w [ContractWeight], lanes: usize) -> Result<Self, Error> {
-        let named = |id: WeightId| named(graph, weights, id);
+    pub(crate) fn new(graph: &'w Graph, weights: Weights<'w>, lanes: usize) -> Result<Self, Error> {
+        let named = |id: WeightId| Named::new(graph, weights, id);
         let embed = match graph.nodes.first() {
             Some(Node { op: Op::Embed { table, factor }, width, .. }) => (named(*table)?, *factor, *width),
             _ => return Err(Error::shape("graph", "no embedding at its start", "a language model")),
@@ -127,6 +98,7 @@ impl<'w> Network<'w> {
             layers: Vec::new(),
             head: None,
             rotaries: &graph.rotaries,
+            has_values: matches!(weights, Weights::Values(_)),
             hidden: embed.2,
         };
         let mut first = 0;
@@ -144,10 +116,10 @@ impl<'w> Network<'w> {
     }
 
     /// The first decoder layer alone: from x to y, without embedding and head.
-    pub(crate) fn first_layer(graph: &'w Graph, weights: &'w [ContractWeight], lanes: usize) -> Result<Self, Error> {
+    pub(crate) fn first_layer(graph: &'w Graph, weights: Weights<'w>, lanes: usize) -> Result<Self, Error> {
         let end = layer_ends(graph).into_iter().next();
         let end = end.ok_or_else(|| Error::shape("graph", "no decoder layer", "at least one"))?;
-        let (section, weights) = section(graph, 0, end, lanes, &|id| named(graph, weights, id))?;
+        let (section, own) = section(graph, 0, end, lanes, &|id| Named::new(graph, weights, id))?;
         let mut network = Self {
             share: Share::WHOLE,
             begins: true,
@@ -157,9 +129,10 @@ impl<'w> Network<'w> {
             layers: Vec::new(),
             head: None,
             rotaries: &graph.rotaries,
+            has_values: matches!(weights, Weights::Values(_)),
             hidden: graph.nodes[0].width,
         };
-        network.push(section, weights);
+        network.push(section, own);
         Ok(network)
     }
 
@@ -181,6 +154,7 @@ impl<'w> Network<'w> {
             layers: Vec::new(),
             head: self.head.as_ref().filter(|_| ends).map(kind),
             rotaries: self.rotaries,
+            has_values: self.has_values,
             hidden: self.hidden,
         };
         for (kind, layer) in &self.layers[layers] {
@@ -203,20 +177,6 @@ impl<'w> Network<'w> {
     pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
         self.kinds.iter().chain(&self.head).map(|kind| &kind.section)
     }
-}
-
-/// A weight of the graph, which has the graph's shape.
-fn named<'w>(graph: &'w Graph, weights: &'w [ContractWeight], id: WeightId) -> Result<Named<'w>, Error> {
-    let declared = graph.weight(id);
-    let (weight, found) = match weights.get(id.0 as usize) {
-        Some(weight @ ContractWeight::Matrix(matrix)) => (weight, vec![matrix.rows, matrix.cols]),
-        Some(weight @ ContractWeight::Vector(vector)) => (weight, vec![vector.len()]),
-        None => return Err(Error::shape(&declared.name, "no values", "a matrix or a vector")),
-    };
-    if found != declared.shape {
-        return Err(Error::shape(&declared.name, format!("{found:?}"), format!("{:?}", declared.shape)));
-    }
-    Ok(Named { name: &declared.name, weight })
 }
 
 /// The last nodes of all decoder layers: the last residual sum before the next attention, or before the head.

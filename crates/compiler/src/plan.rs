@@ -10,7 +10,8 @@ use lockstep_machine::network::Cable;
 use crate::chips::Chips;
 use crate::compose::ensemble::Wire;
 use crate::error::Error;
-use crate::network::{Kind, Named, Network};
+use crate::network::{Kind, Network};
+use crate::weights::Named;
 
 /// How a model is spread over chips.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use crate::family::Activation;
 use crate::tensors::Tensors;
 use crate::{BoundWeight, Error, Transform};
 
-/// The graph of the model, and its weights in the order of [`Graph::weights`].
+/// The graph of the model, and its weights in the order of [`Graph::weights`]; none without tensors.
 pub(crate) fn build<'a>(
     blueprint: &Blueprint,
-    tensors: &mut Tensors<'_, 'a>,
+    tensors: Option<&mut Tensors<'_, 'a>>,
 ) -> Result<(Graph, Vec<BoundWeight<'a>>), Error> {
     let mut decoder = Decoder { blueprint, tensors, builder: Builder::new(), weights: Vec::new() };
     let output = decoder.model()?;
@@ -19,7 +19,7 @@ pub(crate) fn build<'a>(
 
 struct Decoder<'d, 't, 'a> {
     blueprint: &'d Blueprint,
-    tensors: &'d mut Tensors<'t, 'a>,
+    tensors: Option<&'d mut Tensors<'t, 'a>>,
     builder: Builder,
     weights: Vec<BoundWeight<'a>>,
 }
@@ -97,7 +97,8 @@ impl Decoder<'_, '_, '_> {
     }
 
     fn norm(&mut self, name: &str, group: usize, x: NodeId) -> Result<NodeId, Error> {
-        let transform = if self.tensors.norms_less_one() { Transform::AddOne } else { Transform::None };
+        let less_one = self.tensors.as_ref().is_some_and(|tensors| tensors.norms_less_one());
+        let transform = if less_one { Transform::AddOne } else { Transform::None };
         let weight = self.vector(name, group, transform)?;
         Ok(self.builder.add(Op::RmsNorm { weight, group, eps: self.blueprint.norm_eps }, &[x])?)
     }
@@ -109,14 +110,18 @@ impl Decoder<'_, '_, '_> {
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<WeightId, Error> {
-        let tensor = self.tensors.take(name, &[rows, cols])?;
-        self.weights.push(BoundWeight { tensor, transform: Transform::None });
+        if let Some(tensors) = &mut self.tensors {
+            let tensor = tensors.take(name, &[rows, cols])?;
+            self.weights.push(BoundWeight { tensor, transform: Transform::None });
+        }
         Ok(self.builder.weight(name, &[rows, cols])?)
     }
 
     fn vector(&mut self, name: &str, n: usize, transform: Transform) -> Result<WeightId, Error> {
-        let tensor = self.tensors.take_vector(name, n)?;
-        self.weights.push(BoundWeight { tensor, transform });
+        if let Some(tensors) = &mut self.tensors {
+            let tensor = tensors.take_vector(name, n)?;
+            self.weights.push(BoundWeight { tensor, transform });
+        }
         Ok(self.builder.weight(name, &[n])?)
     }
 }

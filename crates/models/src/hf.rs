@@ -25,12 +25,12 @@ pub(crate) fn family(config: &Keys<'_>) -> Result<(&'static Family, String), Err
     }
 }
 
-/// The whole configuration.
+/// The whole configuration; `has_head` says whether there is a tensor for the head, where the configuration does not.
 pub(crate) fn blueprint(
     config: &Keys<'_>,
     family: &'static Family,
     architecture: &str,
-    tensors: &Tensors<'_, '_>,
+    has_head: bool,
 ) -> Result<Blueprint, Error> {
     refuse_unsupported(config, family)?;
     let heads = config.required_u64("num_attention_heads")?;
@@ -69,7 +69,7 @@ pub(crate) fn blueprint(
         output_bias: family.bias == Bias::IfConfigured && biased,
         tied: match config.bool("tie_word_embeddings")? {
             Some(tied) => tied,
-            None => family.tied_by_default && !tensors.has("output.weight"),
+            None => family.tied_by_default && !has_head,
         },
         layers,
         rotaries,

@@ -1,8 +1,8 @@
 //! From a model file's configuration and named tensors to a graph with its weights bound.
 //!
 //! In: a parsed GGUF, or config.json with safetensors. Out: a [`Model`] (sizes, [`Graph`], and for each of the graph's
-//! weights the tensor that holds it), and the vocabulary for the tokenizer. It knows no chips, no backends and no
-//! files beyond the bytes it is given. A family is a short description in `family.rs`; start reading there, then
+//! weights the tensor that holds it), and the vocabulary for the tokenizer; of config.json alone, sizes and graph. It knows
+//! no chips, no backends and no files beyond the bytes it is given. A family is a short description in `family.rs`; start reading there, then
 //! `decoder.rs`, the one decoder that all families share; `gguf.rs` and `hf.rs` read the two kinds of configuration.
 //! Whatever a file asks for that the graph cannot express is an error, never left out silently.
 
@@ -120,18 +120,37 @@ pub fn from_hf<'a>(
     let generation = generation_config.map(Keys::new);
     let (family, architecture) = hf::family(&config)?;
     let mut tensors = Tensors::new(tensors, Naming::Hf, family)?;
-    let blueprint = hf::blueprint(&config, family, &architecture, &tensors)?;
+    let blueprint = hf::blueprint(&config, family, &architecture, tensors.has("output.weight"))?;
     hf::ignore_leftovers(&mut tensors, blueprint.tied);
-    let of_generation = |key: &str| generation.as_ref().map_or(Ok(None), |keys| keys.tokens(key));
-    let about = About {
+    assemble(&blueprint, hf_about(&config, generation.as_ref(), architecture)?, tensors)
+}
+
+/// The largest vocabulary that is believed where no tensor shows it.
+const VOCABULARY_MAX: usize = 1 << 24;
+
+/// The model that a config.json describes, without tensors: its sizes, and its graph, whose weights have names and shapes.
+pub fn from_hf_config(config: &serde_json::Value) -> Result<(ModelConfig, Graph), Error> {
+    let config = Keys::new(config);
+    let (family, architecture) = hf::family(&config)?;
+    let blueprint = hf::blueprint(&config, family, &architecture, false)?;
+    if blueprint.vocab_size > VOCABULARY_MAX {
+        let what = format!("{}, expected at most {VOCABULARY_MAX}", blueprint.vocab_size);
+        return Err(Error::key("vocab_size", what));
+    }
+    let (graph, _) = decoder::build(&blueprint, None)?;
+    Ok((sizes(&blueprint, hf_about(&config, None, architecture)?), graph))
+}
+
+fn hf_about(config: &Keys<'_>, generation: Option<&Keys<'_>>, architecture: String) -> Result<About, Error> {
+    let of_generation = |key: &str| generation.map_or(Ok(None), |keys| keys.tokens(key));
+    Ok(About {
         name: config.string("_name_or_path")?.filter(|name| !name.is_empty()).map(str::to_owned),
         architecture,
         bos_token: of_generation("bos_token_id")?
             .or(config.tokens("bos_token_id")?)
             .and_then(|ids| ids.first().copied()),
         end_tokens: of_generation("eos_token_id")?.or(config.tokens("eos_token_id")?).unwrap_or_default(),
-    };
-    assemble(&blueprint, about, tensors)
+    })
 }
 
 /// What a file says about a model beside its arithmetic.
@@ -143,9 +162,13 @@ struct About {
 }
 
 fn assemble<'a>(blueprint: &Blueprint, about: About, mut tensors: Tensors<'_, 'a>) -> Result<Model<'a>, Error> {
-    let (graph, weights) = decoder::build(blueprint, &mut tensors)?;
+    let (graph, weights) = decoder::build(blueprint, Some(&mut tensors))?;
     tensors.expect_all_used()?;
-    let config = ModelConfig {
+    Ok(Model { config: sizes(blueprint, about), graph, weights })
+}
+
+fn sizes(blueprint: &Blueprint, about: About) -> ModelConfig {
+    ModelConfig {
         family: blueprint.family.name,
         architecture: about.architecture,
         name: about.name,
@@ -159,6 +182,5 @@ fn assemble<'a>(blueprint: &Blueprint, about: About, mut tensors: Tensors<'_, 'a
         head_size: blueprint.head_size,
         bos_token: about.bos_token,
         end_tokens: about.end_tokens,
-    };
-    Ok(Model { config, graph, weights })
+    }
 }

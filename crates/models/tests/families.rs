@@ -7,7 +7,7 @@ use common::{Fixture, PLAIN, QUANTISED, divergence, largest_difference, rms_diff
 use lockstep_formats::Gguf;
 use lockstep_graph::{Graph, Op, RotaryPairs, contract, interpret, verify};
 use lockstep_models::weights::{FloatWeights, contract_weights};
-use lockstep_models::{Model, Transform, from_gguf, from_hf};
+use lockstep_models::{Model, ModelConfig, Transform, from_gguf, from_hf, from_hf_config};
 
 /// Largest difference of float logits, over the largest logit.
 const FLOAT_BOUND: f32 = 1e-4;
@@ -97,6 +97,19 @@ fn both_files_give_the_same_graph() {
         assert_eq!(hf.1.vocab_size, gguf.1.vocab_size);
         assert_eq!((hf.1.bos_token, hf.1.end_tokens), (Some(1), vec![2, 0]), "generation_config.json");
         assert_eq!((gguf.1.bos_token, gguf.1.end_tokens), (Some(1), vec![2]), "tokenizer.ggml.eos_token_id");
+    }
+}
+
+#[test]
+fn a_configuration_alone_gives_the_same_graph() {
+    for fixture in &PLAIN {
+        let (sizes, graph) = from_hf_config(&fixture.config()).unwrap();
+        with_hf(fixture, |model| {
+            assert_eq!(graph, model.graph, "{}", fixture.folder);
+            // What ends an answer may stand in another file.
+            let end_tokens = sizes.end_tokens.clone();
+            assert_eq!(sizes, ModelConfig { end_tokens, ..model.config.clone() }, "{}", fixture.folder);
+        });
     }
 }
 

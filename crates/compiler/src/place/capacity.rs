@@ -1,11 +1,11 @@
 //! Why a model does not fit, in terms of what a user can change.
 
-use lockstep_arith::matrix::BlockMatrix;
 use lockstep_machine::spec::MachineSpec;
 
 use super::tiles::TileFormat;
 use crate::error::Error;
-use crate::network::{Named, Network};
+use crate::network::Network;
+use crate::weights::{Matrix, Named};
 
 /// Tensors that an error names.
 const NAMED: usize = 3;
@@ -15,7 +15,7 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec,
     if !matches!(cause, Error::Memory { .. } | Error::Layers { .. }) {
         return cause;
     }
-    let mut tensors: Vec<(&str, u64)> = tensors(network).map(|(name, matrix)| (name, bytes(matrix, spec))).collect();
+    let mut tensors: Vec<(&str, u64)> = tensors(network).map(|(name, matrix)| (name, bytes(&matrix, spec))).collect();
     let weights: u64 = tensors.iter().map(|(_, bytes)| bytes).sum();
     // Equal sizes by name, so that the message is always the same.
     tensors.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
@@ -55,18 +55,17 @@ fn mib(bytes: u64) -> String {
 }
 
 /// All matrices, each once.
-fn tensors<'n, 'w>(network: &'n Network<'w>) -> impl Iterator<Item = (&'w str, &'w BlockMatrix)> + 'n {
+fn tensors<'n, 'w>(network: &'n Network<'w>) -> impl Iterator<Item = (&'w str, Matrix<'w>)> + 'n {
     let embedding = network.embedding.iter().map(|(table, _)| *table);
-    let is_embedding = move |named: &Named<'_>| {
-        network.embedding.as_ref().is_some_and(|(table, _)| std::ptr::eq(table.weight, named.weight))
-    };
+    let is_embedding =
+        move |named: &Named<'_>| network.embedding.as_ref().is_some_and(|(table, _)| table.id == named.id);
     let others = network.kinds.iter().chain(&network.head).flat_map(|kind| kind.weights.iter().flatten().copied());
     let all = embedding.chain(others.filter(move |named| !is_embedding(named)));
     all.filter_map(|named| named.matrix().ok().map(|matrix| (named.name, matrix)))
 }
 
 /// What a matrix's row vectors and scale vectors take.
-fn bytes(matrix: &BlockMatrix, spec: &MachineSpec) -> u64 {
+fn bytes(matrix: &Matrix<'_>, spec: &MachineSpec) -> u64 {
     let lanes = u64::from(spec.lanes());
     let format = TileFormat::from(matrix.format);
     let inputs = (matrix.cols as u64).div_ceil(lanes);

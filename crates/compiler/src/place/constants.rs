@@ -8,7 +8,8 @@ use super::layout::Layout;
 use super::uses::Use;
 use crate::compose::Stored;
 use crate::error::Error;
-use crate::network::{Named, Section};
+use crate::network::Section;
+use crate::weights::Named;
 
 /// What a layer has of its own beside matrices and cache rows.
 #[derive(Clone, Debug)]
@@ -56,25 +57,28 @@ pub(super) fn fill_constants(
     contents: &mut Contents,
 ) -> Result<(), Error> {
     for ((named, usage), stored) in weights.iter().zip(uses).zip(&placed.weights) {
-        let (rows, what, value): (_, _, Box<dyn Fn(usize) -> i32 + '_>) = match usage {
+        type Value<'v> = Box<dyn Fn(usize) -> i32 + 'v>;
+        let (rows, what, value): (_, _, Option<Value<'_>>) = match usage {
             Use::Matrix(arrangement) => {
-                let matrix = named.matrix()?;
-                (&arrangement.rows, "exponents", Box::new(|row| matrix.exponent[row].into()))
+                let exponent = named.matrix()?.values.map(|matrix| &matrix.exponent);
+                let value = exponent.map(|exponent| -> Value<'_> { Box::new(|row| exponent[row].into()) });
+                (&arrangement.rows, "exponents", value)
             }
             Use::Vector(rows) => {
-                let vector = named.vector()?;
-                (rows, "vector", Box::new(|row| vector[row].to_bits() as i32))
+                let vector = named.vector()?.values;
+                let value = vector.map(|vector| -> Value<'_> { Box::new(|row| vector[row].to_bits() as i32) });
+                (rows, "vector", value)
             }
         };
         for (tile, (rows, stored)) in rows.iter().zip(stored).enumerate() {
-            let values: Vec<i32> = rows.iter().map(|row| row.map_or(0, &value)).collect();
-            contents.constant(&format!("{}.{what}{tile}", named.name), &stored.words, offset, &values);
+            let values = value.as_ref().map(|value| rows.iter().map(|row| row.map_or(0, value)).collect::<Vec<_>>());
+            contents.constant(&format!("{}.{what}{tile}", named.name), &stored.words, offset, values.as_deref());
         }
     }
     let name = weights.first().map_or("", |named| named.name);
     for (kind, tiles) in ["keys", "values"].iter().zip(&placed.exponents) {
         for (index, stored) in tiles.iter().flatten().enumerate() {
-            contents.constant(&format!("{name}.{kind}.exponents{index}"), &stored.words, offset, &[]);
+            contents.constant(&format!("{name}.{kind}.exponents{index}"), &stored.words, offset, Some(&[]));
         }
     }
     Ok(())

@@ -37,14 +37,14 @@ impl Contents {
         self.images.push(Image { name, first, vectors, content });
     }
 
-    /// Fills a run with vectors, one image a slice.
-    pub(crate) fn fill(&mut self, name: &str, run: Run, vectors: &[Vec<u8>]) {
+    /// Fills a run with so many vectors, one image a slice; without them the images hold no bytes.
+    pub(crate) fn fill(&mut self, name: &str, run: Run, count: usize, vectors: Option<&[Vec<u8>]>) {
         let width = usize::from(run.width);
-        for part in 0..width.min(vectors.len()) {
-            let bytes: Vec<u8> = vectors.iter().skip(part).step_by(width).flatten().copied().collect();
+        for part in 0..width.min(count) {
+            let bytes = |vectors: &[Vec<u8>]| vectors.iter().skip(part).step_by(width).flatten().copied().collect();
             let first = run.word(part);
             let name = format!("{name}.{}{}", first.hemisphere.letter(), first.slice);
-            self.push(name, first, (bytes.len() / self.lanes) as u32, Content::Bytes(Cow::Owned(bytes)));
+            self.push(name, first, (count - part).div_ceil(width) as u32, content(vectors.map(bytes)));
         }
     }
 
@@ -58,13 +58,17 @@ impl Contents {
         }
     }
 
-    /// A constant vector, so many words further than `words`: one image a byte plane.
-    pub(crate) fn constant(&mut self, name: &str, words: &[Word], offset: u32, values: &[i32]) {
+    /// A constant vector, so many words further than `words`: one image a byte plane, without bytes where there are no
+    /// values.
+    pub(crate) fn constant(&mut self, name: &str, words: &[Word], offset: u32, values: Option<&[i32]>) {
         for (plane, word) in words.iter().enumerate() {
-            let mut bytes: Vec<u8> = values.iter().map(|value| value.to_le_bytes()[plane]).collect();
-            bytes.resize(self.lanes, 0);
+            let bytes = values.map(|values| {
+                let mut bytes: Vec<u8> = values.iter().map(|value| value.to_le_bytes()[plane]).collect();
+                bytes.resize(self.lanes, 0);
+                bytes
+            });
             let word = Word { word: word.word + offset as u16, ..*word };
-            self.push(format!("{name}.{plane}"), word, 1, Content::Bytes(Cow::Owned(bytes)));
+            self.push(format!("{name}.{plane}"), word, 1, content(bytes));
         }
     }
 
@@ -78,4 +82,8 @@ impl Contents {
         }
         self.ports.push(port);
     }
+}
+
+fn content(bytes: Option<Vec<u8>>) -> Content<'static> {
+    bytes.map_or(Content::Absent, |bytes| Content::Bytes(Cow::Owned(bytes)))
 }

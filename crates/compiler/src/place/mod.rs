@@ -28,8 +28,9 @@ use crate::compose::Stored;
 use crate::compose::batch::is_covered;
 use crate::compose::switch::Table;
 use crate::error::Error;
-use crate::network::{Kind, Named, Network};
+use crate::network::{Kind, Network};
 use crate::share::Share;
+use crate::weights::Named;
 use cache::{Segment, segments};
 use constants::{Constants, constants, fill_constants};
 use contents::{Contents, Port};
@@ -168,7 +169,8 @@ impl Placed {
         let Size { tiles, batch, sequences } = size;
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
-        let mut place = Placer { spec, layout, contents, tiler: Tiler { spec, plane: 0 }, spare: false, sequences };
+        let (tiler, has_values) = (Tiler { spec, plane: 0 }, network.has_values);
+        let mut place = Placer { spec, layout, contents, tiler, spare: false, sequences, has_values };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
         let columns = network.share.of(network.hidden.div_ceil(place.layout.lanes()));
         let codes = network.embedding.as_ref().map(|(table, _)| place.codes(table, columns.clone())).transpose()?;
@@ -214,6 +216,8 @@ struct Placer<'s> {
     spare: bool,
     /// Sequences that have caches, inputs and outputs of their own.
     sequences: usize,
+    /// Whether memory is to hold values, not their places alone.
+    has_values: bool,
 }
 
 impl Placer<'_> {
@@ -354,7 +358,7 @@ impl Placer<'_> {
     ) -> Result<(), Error> {
         for ((named, usage), tiled) in weights.iter().zip(uses).zip(placed) {
             if let (Use::Matrix(arrangement), Some(tiled)) = (usage, tiled) {
-                tiled.fill(named.name, named.matrix()?, arrangement, offset, self.spec, &mut self.contents);
+                tiled.fill(named.name, named.matrix()?.values, arrangement, offset, self.spec, &mut self.contents);
             }
         }
         Ok(())
@@ -374,9 +378,9 @@ impl Placer<'_> {
     fn codes(&mut self, table: &Named<'_>, columns: Range<usize>) -> Result<Codes, Error> {
         let matrix = table.matrix()?;
         self.layout.set_first_bank(1);
-        let codes = Codes::place(table.name, matrix, columns, &mut self.layout)?;
+        let codes = Codes::place(table.name, &matrix, columns, &mut self.layout)?;
         self.layout.set_first_bank(0);
-        codes.fill(table.name, matrix, self.spec, &mut self.contents);
+        codes.fill(table.name, &matrix, self.spec, &mut self.contents);
         Ok(codes)
     }
 
@@ -388,7 +392,7 @@ impl Placer<'_> {
     ) -> Result<PlacedEmbedding, Error> {
         let matrix = table.matrix()?;
         let spare = self.spare.then_some(SPARE_SIDE[1]);
-        let scales = RowScales::new(table.name, (matrix, columns), spare, &mut self.layout, &mut self.contents)?;
+        let scales = RowScales::new(table.name, (&matrix, columns), spare, &mut self.layout, &mut self.contents)?;
         Ok(PlacedEmbedding { codes, scales, width: matrix.cols, factor })
     }
 
@@ -404,12 +408,12 @@ impl Placer<'_> {
         let mut matrices = Vec::new();
         let lanes = self.layout.lanes();
         for (named, usage) in kind.weights[0].iter().zip(&mut uses) {
-            let shared = embedding.filter(|(table, _)| std::ptr::eq(table.weight, named.weight));
+            let shared = embedding.filter(|(table, _)| table.id == named.id);
             matrices.push(match (shared, &mut *usage) {
                 (Some((_, codes)), Use::Matrix(arrangement)) => {
                     let matrix = named.matrix()?;
                     let head = codes.head(named.name, matrix.cols, self.spec, &mut self.layout)?;
-                    codes.fill_head(&format!("{}.head", named.name), &head, matrix, self.spec, &mut self.contents);
+                    codes.fill_head(&format!("{}.head", named.name), &head, &matrix, self.spec, &mut self.contents);
                     arrangement.rows = codes.tile_rows(lanes);
                     // Its tiles come in another order than the output's.
                     let tile = |rows: &Vec<Option<usize>>| rows[0].unwrap_or_default() / lanes;
@@ -479,7 +483,7 @@ impl Placer<'_> {
     fn statics(&mut self, network: &Network<'_>, rotaries: Vec<[Vec<Table>; 2]>) -> Result<Statics, Error> {
         let lanes = self.layout.lanes();
         let words = self.layout.near_words("iota", Hemisphere::East, Format::I16)?;
-        self.contents.constant("iota", &words, 0, &(0..lanes as i32).collect::<Vec<_>>());
+        self.contents.constant("iota", &words, 0, Some(&(0..lanes as i32).collect::<Vec<_>>()));
         let iota = Stored { words, format: Format::I16, ready: 0 };
         let mut statics = Statics { codebooks: Vec::new(), masks: Vec::new(), iota, rotaries };
         for section in network.sections() {
@@ -512,7 +516,7 @@ impl Placer<'_> {
             let run = self.layout.run(&name, self.spec.plane_hemisphere(plane), zone, 1)?;
             let mut vector: Vec<u8> = codes.iter().map(|code| *code as u8).collect();
             vector.resize(self.layout.lanes(), 0);
-            self.contents.fill(&name, run, &[vector]);
+            self.contents.fill(&name, run, 1, Some(&[vector]));
             Ok(run)
         };
         (0..self.spec.planes() as u8).map(one).collect()
@@ -523,7 +527,7 @@ impl Placer<'_> {
         let one = |(kv, values): (usize, &Vec<i32>)| {
             let name = format!("{what}{kv}");
             let words = self.layout.near_words(&name, Hemisphere::West, Format::I8)?;
-            self.contents.constant(&name, &words, 0, values);
+            self.contents.constant(&name, &words, 0, Some(values));
             Ok(Stored { words, format: Format::I8, ready: 0 })
         };
         vectors.iter().enumerate().map(one).collect()

@@ -59,15 +59,16 @@ impl Placer<'_> {
         };
         let runs = [place("cosines")?, place("sines")?];
         // Only after there is room, since there may be very many.
-        let rows = heads.rotary_rows(rotary, positions);
-        let mut fill = |(runs, rows): (&Vec<(String, Run)>, &Vec<Vec<f32>>)| -> Vec<Table> {
+        let rows = self.has_values.then(|| heads.rotary_rows(rotary, positions));
+        let mut fill = |part: usize| -> Vec<Table> {
             let one = |(plane, (name, run)): (usize, &(String, Run))| {
                 let bytes = |row: &Vec<f32>| row.iter().map(|x| x.to_le_bytes()[plane]).collect();
-                self.contents.fill(name, *run, &rows.iter().map(bytes).collect::<Vec<_>>());
+                let vectors = rows.as_ref().map(|rows| rows[part].iter().map(bytes).collect::<Vec<_>>());
+                self.contents.fill(name, *run, positions, vectors.as_deref());
                 Table::new(*run, positions)
             };
-            runs.iter().enumerate().map(one).collect()
+            runs[part].iter().enumerate().map(one).collect()
         };
-        Ok([fill((&runs[0], &rows[0])), fill((&runs[1], &rows[1]))])
+        Ok([fill(0), fill(1)])
     }
 }

@@ -144,33 +144,51 @@ impl Tiled {
     pub(crate) fn fill(
         &self,
         name: &str,
-        matrix: &BlockMatrix,
+        matrix: Option<&BlockMatrix>,
         arrangement: &Arrangement,
         offset: u32,
         spec: &MachineSpec,
         contents: &mut Contents,
     ) {
-        let mut runs: Vec<(Run, Vec<Vec<u8>>)> = Vec::new();
-        let mut put = |at: &Vectors, vectors: Vec<Vec<u8>>| {
-            let known = runs.iter().position(|(run, _)| *run == at.run);
-            let index = known.unwrap_or_else(|| {
-                runs.push((at.run, Vec::new()));
-                runs.len() - 1
-            });
-            let held = &mut runs[index].1;
-            held.resize(held.len().max(at.first), vec![0; spec.lanes() as usize]);
-            held.extend(vectors);
+        let mut counts: Vec<(Run, usize)> = Vec::new();
+        for at in self.outputs.iter().flat_map(|outputs| &outputs.tiles).flat_map(|tile| [tile.codes, tile.scales]) {
+            match counts.iter_mut().find(|(run, _)| *run == at.run) {
+                Some((_, count)) => *count = (*count).max(at.first + at.count),
+                None => counts.push((at.run, at.first + at.count)),
+            }
+        }
+        for (run, count) in counts {
+            let vectors = matrix.map(|matrix| self.vectors(run, count, matrix, arrangement, spec));
+            contents.fill(name, run.moved(offset), count, vectors.as_deref());
+        }
+    }
+
+    /// What a run holds.
+    fn vectors(
+        &self,
+        run: Run,
+        count: usize,
+        matrix: &BlockMatrix,
+        arrangement: &Arrangement,
+        spec: &MachineSpec,
+    ) -> Vec<Vec<u8>> {
+        let mut held = vec![Vec::new(); count];
+        let mut put = |at: &Vectors, vectors: &dyn Fn() -> Vec<Vec<u8>>| {
+            if at.run == run {
+                held[at.first..at.first + at.count].iter_mut().zip(vectors()).for_each(|(held, vector)| *held = vector);
+            }
         };
         for (rows, outputs) in arrangement.rows.iter().zip(&self.outputs) {
             let inputs = arrangement.groups.chunks(self.format.inputs_per_load());
             for (inputs, tile) in inputs.zip(&outputs.tiles) {
-                put(&tile.codes, code_vectors(matrix, rows, inputs, spec));
-                put(&tile.scales, all_scale_vectors(matrix, rows, inputs, self.format, spec));
+                put(&tile.codes, &|| code_vectors(matrix, rows, inputs, spec));
+                put(&tile.scales, &|| all_scale_vectors(matrix, rows, inputs, self.format, spec));
             }
         }
-        for (run, vectors) in runs {
-            contents.fill(name, run.moved(offset), &vectors);
+        for vector in &mut held {
+            vector.resize(spec.lanes() as usize, 0);
         }
+        held
     }
 }
 

@@ -19,6 +19,7 @@ use super::tiles::{Tile, TileFormat, Tiled, Vectors, all_scale_vectors, code_vec
 use crate::compose::Stored;
 use crate::compose::switch::Table;
 use crate::error::Error;
+use crate::weights::Matrix;
 
 /// Slices round which codes are dealt, at most.
 const SPREAD: usize = 16;
@@ -44,7 +45,7 @@ impl Codes {
     /// Gives out memory for the codes of some tiles of columns.
     pub(crate) fn place(
         name: &str,
-        matrix: &BlockMatrix,
+        matrix: &Matrix<'_>,
         columns: Range<usize>,
         layout: &mut Layout,
     ) -> Result<Self, Error> {
@@ -71,14 +72,15 @@ impl Codes {
     }
 
     /// Writes the codes.
-    pub(crate) fn fill(&self, name: &str, matrix: &BlockMatrix, spec: &MachineSpec, contents: &mut Contents) {
+    pub(crate) fn fill(&self, name: &str, matrix: &Matrix<'_>, spec: &MachineSpec, contents: &mut Contents) {
         let groups = &in_order(matrix.groups(), spec.lanes() as usize / GROUP)[self.columns.clone()];
         for (runs, inputs) in self.runs.iter().zip(groups.chunks(self.format.inputs_per_load())) {
             let sides = [0..self.first_side, self.first_side..self.rows];
             for (run, rows) in runs.iter().zip(sides) {
                 let rows: Vec<Option<usize>> = rows.map(Some).collect();
                 if let Some(run) = run {
-                    contents.fill(name, *run, &code_vectors(matrix, &rows, inputs, spec));
+                    let vectors = matrix.values.map(|matrix| code_vectors(matrix, &rows, inputs, spec));
+                    contents.fill(name, *run, rows.len(), vectors.as_deref());
                 }
             }
         }
@@ -148,25 +150,28 @@ impl Codes {
         &self,
         name: &str,
         head: &Tiled,
-        matrix: &BlockMatrix,
+        matrix: &Matrix<'_>,
         spec: &MachineSpec,
         contents: &mut Contents,
     ) {
         let groups = in_order(matrix.groups(), spec.lanes() as usize / GROUP);
-        let mut sides: Vec<(Run, Vec<Vec<u8>>)> = Vec::new();
+        let mut sides: Vec<(Run, usize, Vec<Vec<u8>>)> = Vec::new();
         for (rows, outputs) in self.tile_rows(spec.lanes() as usize).iter().zip(&head.outputs) {
             for (inputs, tile) in groups.chunks(self.format.inputs_per_load()).zip(&outputs.tiles) {
                 let run = tile.scales.run;
-                let known = sides.iter().position(|(side, _)| *side == run).unwrap_or_else(|| {
-                    sides.push((run, Vec::new()));
+                let known = sides.iter().position(|(side, ..)| *side == run).unwrap_or_else(|| {
+                    sides.push((run, 0, Vec::new()));
                     sides.len() - 1
                 });
                 // Tiles of a side come in the order of their scales.
-                sides[known].1.extend(all_scale_vectors(matrix, rows, inputs, self.format, spec));
+                let (_, count, vectors) = &mut sides[known];
+                *count += tile.scales.count;
+                let scales = |matrix| all_scale_vectors(matrix, rows, inputs, self.format, spec);
+                vectors.extend(matrix.values.map(scales).into_iter().flatten());
             }
         }
-        for (run, vectors) in sides {
-            contents.fill(name, run, &vectors);
+        for (run, count, vectors) in sides {
+            contents.fill(name, run, count, matrix.values.map(|_| vectors.as_slice()));
         }
     }
 }
@@ -189,7 +194,7 @@ impl RowScales {
     /// Places the table, behind the text of a hemisphere where one is given, and its maps for a row that stands first in its vector.
     pub(crate) fn new(
         name: &str,
-        (matrix, columns): (&BlockMatrix, Range<usize>),
+        (matrix, columns): (&Matrix<'_>, Range<usize>),
         spare: Option<Hemisphere>,
         layout: &mut Layout,
         contents: &mut Contents,
@@ -214,20 +219,21 @@ impl RowScales {
             Some(side) => layout.spare_run(name, side, count)?,
             None => layout.run(name, side, outermost, count)?,
         };
-        let vector = |first: usize| {
+        let vector = |values: &BlockMatrix, first: usize| {
             let mut vector = vec![0; lanes];
             for row in first..(first + rows_per_vector).min(matrix.rows) {
-                vector[(row - first) * bytes..][..bytes].copy_from_slice(&row_scales(matrix, row, here.clone()));
+                vector[(row - first) * bytes..][..bytes].copy_from_slice(&row_scales(values, row, here.clone()));
             }
             vector
         };
-        let vectors: Vec<_> = (0..matrix.rows).step_by(rows_per_vector).map(vector).collect();
-        contents.fill(&format!("{name}.scales"), run, &vectors);
+        let firsts = (0..matrix.rows).step_by(rows_per_vector);
+        let vectors = matrix.values.map(|values| firsts.map(|first| vector(values, first)).collect::<Vec<_>>());
+        contents.fill(&format!("{name}.scales"), run, count, vectors.as_deref());
         let mut map = |from: &dyn Fn(usize) -> Option<usize>| -> Result<Stored, Error> {
             let values: Vec<i32> = (0..lanes).map(|lane| from(lane).unwrap_or(lanes - 1) as i32).collect();
             let words = layout.near_words(name, side, Format::U16)?;
             let index = contents.images.len();
-            contents.constant(&format!("{name}.map{index}"), &words, 0, &values);
+            contents.constant(&format!("{name}.map{index}"), &words, 0, Some(&values));
             Ok(Stored { words, format: Format::U16, ready: 0 })
         };
         let mut maps = Vec::new();

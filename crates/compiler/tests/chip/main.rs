@@ -8,6 +8,7 @@ mod layer;
 mod many;
 mod mutation;
 mod random;
+mod shapes;
 mod smollm2;
 
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let tests = [conformance::TESTS, layer::TESTS, many::TESTS, mutation::TESTS, random::TESTS, smollm2::TESTS];
+    let tests =
+        [conformance::TESTS, layer::TESTS, many::TESTS, mutation::TESTS, random::TESTS, shapes::TESTS, smollm2::TESTS];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         Trial::test(*name, move || {
