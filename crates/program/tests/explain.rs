@@ -6,9 +6,10 @@ mod hand;
 use std::path::Path;
 
 use hand::{East, NO_OFFSETS, West, spec, with_bindings, word};
+use lockstep_machine::access::exchange_cycles;
 use lockstep_machine::inst::operand::Format;
 use lockstep_program::builder::ProgramBuilder;
-use lockstep_program::explain::{Bound, Explanation, Figures, Spent, Unit, explain, issues};
+use lockstep_program::explain::{Bound, Explanation, Figures, Spending, Spent, Unit, explain, issues, spending};
 use lockstep_program::program::BindingKind;
 use lockstep_program::text::parse;
 use lockstep_program::{Program, derive, verify};
@@ -180,4 +181,18 @@ fn two_slots_of_one_instruction_do_not_wait_for_each_other() {
     let figures = explanation.blocks[0].figures;
     assert_eq!((figures.cycles, cycles(&figures, Bound::Latency)), (21, 11));
     assert_eq!(figures.chain.iter().sum::<u64>(), 21);
+}
+
+/// Two chips that read, send, take and write, and compute nothing.
+#[test]
+fn cycles_are_spent_on_what_happens_in_them() {
+    let program = filetest("exchange");
+    let spent = spending(&program).unwrap();
+    let Spending { compute, exchange, memory, wait } = spent[0];
+    assert_eq!(compute + exchange + memory + wait, program.entries[0].cycles);
+    assert_eq!(compute, 0);
+    // No vector arrives sooner than its send, its way and its receive take.
+    let least = exchange_cycles(&program.machine) + program.machine.c2c.receive_delay;
+    assert!(exchange >= u64::from(least), "{exchange} of {least}");
+    assert!(memory > 0, "the first read and the last write");
 }

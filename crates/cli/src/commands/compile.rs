@@ -8,7 +8,7 @@ use crate::store;
 use crate::system;
 use crate::timetable::tokens_of;
 use anyhow::Result;
-use lockstep_program::explain::{Figures, explain};
+use lockstep_program::explain::{self, Figures, Spending};
 use lockstep_program::verify::bytes_used;
 use lockstep_program::{Program, file};
 use serde_json::{Value, json};
@@ -43,10 +43,12 @@ pub fn compile(arguments: &CompileArguments) -> Result<()> {
     let bytes = file::encode(&program);
     write_file(&arguments.output, &bytes)?;
     let rows = rows(&program)?;
+    let names = program.entries.iter().map(|entry| entry.name.as_str());
+    let spending: Vec<(&str, Spending)> = names.zip(explain::spending(&program)?).collect();
     if arguments.json {
-        output::print_json(&as_json(&program, &rows, seconds))?;
+        output::print_json(&as_json(&program, &rows, &spending, seconds))?;
     } else {
-        output::print(&as_text(&program, &rows))?;
+        output::print(&as_text(&program, &rows, &spending))?;
         let path = arguments.output.display();
         output::note(&format!("{path}: {}, compiled in {seconds:.1} s", output::bytes(bytes.len() as u64)));
     }
@@ -56,7 +58,7 @@ pub fn compile(arguments: &CompileArguments) -> Result<()> {
 /// All entries, each with its parts: phases of one name together.
 fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for entry in explain(program)?.entries {
+    for entry in explain::explain(program)?.entries {
         let (name, context) = entry.name.split_once('.').unwrap_or((&entry.name, ""));
         let tokens = tokens_of(program, &entry.name) as u64;
         let context = context.split_once('x').map_or(context, |(context, _)| context).parse().ok();
@@ -74,7 +76,7 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn as_json(program: &Program<'_>, rows: &[Row], seconds: f64) -> Value {
+fn as_json(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)], seconds: f64) -> Value {
     let clock = program.machine.clock_hertz as f64;
     let phase = |row: &Row| {
         let (bound, bound_cycles) = row.figures.bound();
@@ -89,6 +91,15 @@ fn as_json(program: &Program<'_>, rows: &[Row], seconds: f64) -> Value {
         })
     };
     let [one_user, pipelined] = rates(program);
+    let spent = |(entry, spent): &(&str, Spending)| {
+        json!({
+            "entry": entry,
+            "compute_cycles": spent.compute,
+            "exchange_cycles": spent.exchange,
+            "memory_cycles": spent.memory,
+            "wait_cycles": spent.wait,
+        })
+    };
     json!({
         "program": program.name,
         "machine": program.machine.name,
@@ -96,13 +107,14 @@ fn as_json(program: &Program<'_>, rows: &[Row], seconds: f64) -> Value {
         "tokens_per_second_one_user": one_user,
         "tokens_per_second_pipelined": pipelined,
         "phases": rows.iter().map(phase).collect::<Vec<_>>(),
+        "spending": spending.iter().map(spent).collect::<Vec<_>>(),
         "bytes_used": bytes_of_fullest(program),
         "bytes_available": program.machine.sram_bytes(),
         "compile_seconds": seconds,
     })
 }
 
-fn as_text(program: &Program<'_>, rows: &[Row]) -> String {
+fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)]) -> String {
     let clock = program.machine.clock_hertz as f64;
     let mut lines = vec![format!(
         "{:<18}{:>8}{:>10}{:>12}{:>12}{:>10}  bound",
@@ -128,6 +140,13 @@ fn as_text(program: &Program<'_>, rows: &[Row]) -> String {
     let of_chips = if chips == 1 { String::new() } else { format!(" on the fullest of {chips} chips") };
     lines.push(format!("memory {} of {}{of_chips}", output::bytes(used), output::bytes(all)));
     if chips > 1 {
+        for (entry, spent) in spending {
+            let Spending { compute, exchange, memory, wait } = spent;
+            lines.push(format!(
+                "{entry}: in {compute} cycles some chip computes, in {exchange} others vectors are on their way between \
+                 chips, in {memory} others memory is read or written, in {wait} nothing happens"
+            ));
+        }
         let [one_user, pipelined] = rates(program);
         lines.push(format!(
             "{one_user:.0} tokens/s for one sequence; {pipelined:.0} for as many as the pipeline holds (a token for each \

@@ -14,10 +14,12 @@ pub mod bounds;
 pub mod chain;
 pub mod dependence;
 pub mod kinds;
+pub mod spending;
 
 pub use chain::Step;
 pub use dependence::{Dependence, Dependences};
 pub use kinds::{Bound, Spent, Unit};
+pub use spending::{Spending, spending};
 
 use std::collections::BTreeMap;
 
