@@ -12,7 +12,7 @@ use lockstep_program::program::{BASES, Word};
 use crate::compose::batch::Batch;
 use crate::compose::batch::loops::{Found, Loops};
 use crate::compose::cache::Place;
-use crate::compose::ensemble::{Ensemble, Parcel, Part, Wire};
+use crate::compose::ensemble::{Destination, Ensemble, Parcel, Part, Wire};
 use crate::compose::memory::Target;
 use crate::compose::section::{self, Code};
 use crate::compose::{Composer, Stored, Value};
@@ -257,11 +257,7 @@ pub(crate) fn handover<'s>(
         }
     }
     for (index, place, parcel) in arrived {
-        let wires: Vec<Wire> = ensemble.wires_of(place).into_iter().filter(|wire| wire.to >= border).collect();
-        for (wire, sent) in ensemble.send(parcel, &wires)? {
-            let to = [words(wire.to)[index]];
-            ensemble.receive(wire, sent, Target::Fixed(&to))?;
-        }
+        ensemble.spread(place, parcel, border..ranks.len(), |to| Destination::Fixed([words(to)[index]]))?;
     }
     Ok(kept(ensemble.finish()?, [0; BASES], blocks))
 }

@@ -4,6 +4,7 @@
 //! however slow the link and however far apart the clocks may be.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lockstep_machine::access::exchange_cycles;
 use lockstep_machine::geometry::{Hemisphere, Queue};
@@ -41,6 +42,23 @@ pub(crate) struct Parcel {
     pub(crate) ready: u64,
 }
 
+/// Where a chip wants a vector that comes.
+pub(crate) enum Destination {
+    /// In this word.
+    Fixed([Word; 1]),
+    /// In a new near one, in another slice than these.
+    Beside(Vec<Word>),
+}
+
+impl Destination {
+    fn target(&self) -> Target<'_> {
+        match self {
+            Self::Fixed(word) => Target::Fixed(word),
+            Self::Beside(others) => Target::Beside(others),
+        }
+    }
+}
+
 /// Writes a block for each of several chips.
 pub(crate) struct Ensemble<'a, 'l> {
     pub(crate) chips: Vec<Composer<'a, 'l>>,
@@ -61,8 +79,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         self.chips.into_iter().map(Composer::finish).collect()
     }
 
-    /// A link from each other chip's, in the order of the chips.
-    pub(crate) fn wires_of(&self, from: usize) -> Vec<Wire> {
+    /// A link to each chip that one leads to, in the order of the chips.
+    fn wires_of(&self, from: usize) -> Vec<Wire> {
         let mut wires: Vec<Wire> = self.wires.iter().filter(|wire| wire.from == from).copied().collect();
         wires.sort_by_key(|wire| (wire.to, wire.out));
         wires.dedup_by_key(|wire| wire.to);
@@ -95,21 +113,54 @@ impl<'a, 'l> Ensemble<'a, 'l> {
 
     /// Sends a value to all other chips; where they find it.
     fn broadcast(&mut self, from: usize, value: Value) -> Result<Vec<(usize, Stored)>, Error> {
-        let wires = self.wires_of(from);
-        let Some(first) = wires.first() else { return Ok(Vec::new()) };
+        let Some(first) = self.wires_of(from).first().copied() else { return Ok(Vec::new()) };
         let stored = self.chips[from].in_memory(value, self.spec.link_hemisphere(first.out))?;
         let mut copies: BTreeMap<usize, Stored> = BTreeMap::new();
         for word in &stored.words {
             let parcel = Parcel { word: *word, ready: stored.ready };
-            for (wire, cycle) in self.send(parcel, &wires)? {
-                let copy = copies.entry(wire.to);
+            for (to, one) in self.spread(from, parcel, 0..self.chips.len(), |to| {
+                let others = copies.get(&to).map_or(Vec::new(), |copy| copy.words.clone());
+                Destination::Beside(others)
+            })? {
+                let copy = copies.entry(to);
                 let copy = copy.or_insert(Stored { words: Vec::new(), format: stored.format, ready: 0 });
-                let one = self.receive(wire, cycle, Target::Beside(&copy.words))?;
                 copy.words.push(one.word);
                 copy.ready = copy.ready.max(one.ready);
             }
         }
         Ok(copies.into_iter().collect())
+    }
+
+    /// Sends a vector to other chips of a range, wherever each wants it; where they find it. To a chip that no link leads to
+    /// directly, one that has the vector by then sends it on.
+    pub(crate) fn spread(
+        &mut self,
+        from: usize,
+        parcel: Parcel,
+        among: Range<usize>,
+        target: impl Fn(usize) -> Destination,
+    ) -> Result<Vec<(usize, Parcel)>, Error> {
+        let mut arrived: Vec<(usize, Parcel)> = Vec::new();
+        let mut missing: Vec<usize> = among.filter(|chip| *chip != from).collect();
+        let mut holders = vec![(from, parcel)];
+        while !missing.is_empty() {
+            let mut reached = Vec::new();
+            for (holder, parcel) in std::mem::take(&mut holders) {
+                let wires = self.wires_of(holder);
+                let wires: Vec<Wire> = wires.into_iter().filter(|wire| missing.contains(&wire.to)).collect();
+                missing.retain(|chip| !wires.iter().any(|wire| wire.to == *chip));
+                for (wire, sent) in self.send(parcel, &wires)? {
+                    let destination = target(wire.to);
+                    reached.push((wire.to, self.receive(wire, sent, destination.target())?));
+                }
+            }
+            if reached.is_empty() {
+                return Err(Error::shape("chips of a group", format!("{missing:?} not reached"), "links among them"));
+            }
+            holders.clone_from(&reached);
+            arrived.extend(reached);
+        }
+        Ok(arrived)
     }
 
     /// Sends a vector over several links of a chip: over those of a side together. Gives the cycles of the sends.

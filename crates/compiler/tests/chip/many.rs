@@ -4,9 +4,10 @@ use crate::common::chip::link;
 use crate::common::host::on_the_host;
 use crate::common::model;
 use crate::common::sequence::{Sequence, bits};
-use lockstep_compiler::{Options, Split, compile};
+use lockstep_compiler::{Chips, Options, Split, compile};
 use lockstep_formats::Gguf;
 use lockstep_kernels::Kernels;
+use lockstep_machine::network::{Cable, Network};
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
@@ -18,6 +19,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("many::three_chips_share_layers", || check("lockstep1:3", Split::Tensor)),
     ("many::four_chips_share_layers", || check("lockstep1:4", Split::Tensor)),
     ("many::a_node_shares_layers", || check("lockstep1:8", Split::Tensor)),
+    ("many::a_node_goes_round_a_dead_link", without_a_link),
     ("many::two_chips_in_a_pipeline", || check("lockstep1:2", Split::Pipeline)),
     ("many::five_chips_in_a_pipeline", || check("lockstep1:5", Split::Pipeline)),
     ("many::sixteen_chips_in_a_pipeline", || check("lockstep1:16", Split::Pipeline)),
@@ -65,20 +67,37 @@ fn in_flight(system: &str, split: Split) {
 const TOKENS: [u32; 2] = [4093, 48_000];
 
 fn check(system: &str, split: Split) {
-    let chips = SystemSpec::preset(system).unwrap();
+    check_on(system, &SystemSpec::preset(system).unwrap(), split);
+}
+
+/// Chips 0 and 1 have no link: others hand their vectors on.
+fn without_a_link() {
+    let node = SystemSpec::preset("lockstep1:8").unwrap();
+    let machine = node.machine();
+    let dead = |cable: &Cable| cable.from_chip < 2 && cable.to_chip < 2;
+    let cables = node.cables().iter().filter(|cable| !dead(cable)).copied().collect();
+    let network = Network::new(8, machine.c2c.links, cables).unwrap();
+    let around = check_on("a dead link", Chips { machine, count: 8, network: Some(&network) }, Split::Tensor);
+    let whole = check_on("all links", &node, Split::Tensor);
+    assert!(around > whole, "{around} cycles, {whole} with all links");
+}
+
+/// The cycles of a token.
+fn check_on<'c>(what: &str, chips: impl Into<Chips<'c>>, split: Split) -> u64 {
     let file = model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
     let model = from_gguf(&gguf).unwrap();
     let weights = contract_weights(&model).unwrap();
     let options = Options { name: "smollm2".into(), contexts: vec![256], split, ..Options::default() };
     let start = std::time::Instant::now();
-    let program = compile(&model.graph, &weights, &chips, &options).unwrap_or_else(|error| panic!("{error}"));
-    println!("{system} {split:?}: {} cycles, compiled in {:?}", program.entries[0].cycles, start.elapsed());
+    let program = compile(&model.graph, &weights, chips, &options).unwrap_or_else(|error| panic!("{error}"));
+    println!("{what} {split:?}: {} cycles, compiled in {:?}", program.entries[0].cycles, start.elapsed());
     let linked = link(&program);
     let mut sequence = Sequence::new(&linked);
     let expected = on_the_host(&model, &TOKENS);
     for (position, token) in TOKENS.iter().enumerate() {
         let found = sequence.decode("decode.320", *token, position);
-        assert!(found == bits(&expected[position]), "{system} {split:?}: token {position}");
+        assert!(found == bits(&expected[position]), "{what} {split:?}: token {position}");
     }
+    program.entries[0].cycles
 }
