@@ -80,9 +80,9 @@ impl Options {
 ///
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or
 /// `layer` where there is one. Weights behind those of the first layer may be missing.
-pub fn compile<'c>(
-    graph: &'c Graph,
-    weights: impl Into<Weights<'c>>,
+pub fn compile<'w, 'c>(
+    graph: &'w Graph,
+    weights: impl Into<Weights<'w>>,
     chips: impl Into<Chips<'c>>,
     options: &Options,
 ) -> Result<Program<'static>, Error> {
