@@ -50,6 +50,13 @@ export const WEATHER_TOOL = {
   },
 };
 
+/** A text of this form can be begun, but following it takes more work than the server gives an answer. */
+export const HARD_FORM = {
+  type: "json_schema",
+  json_schema: { name: "hard", schema: { type: "string", pattern: "^(.*a.{20}|.*b.{30}|.*c.{40})$" } },
+};
+export const HARD_QUESTION = [{ role: "user", content: "Write a long sentence in JSON." }];
+
 const checks = [];
 
 /** Adds a check by its name. */

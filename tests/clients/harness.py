@@ -55,6 +55,16 @@ TREE_SCHEMA = {
 }
 TREE_QUESTION = [{"role": "user", "content": "Describe a tree in JSON."}]
 
+# A text of this form can be begun, but following it takes more work than the server gives an answer.
+HARD_FORM = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "hard",
+        "schema": {"type": "string", "pattern": "^(.*a.{20}|.*b.{30}|.*c.{40})$"},
+    },
+}
+HARD_QUESTION = [{"role": "user", "content": "Write a long sentence in JSON."}]
+
 CHECKS = []
 
 

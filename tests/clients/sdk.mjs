@@ -133,7 +133,7 @@ function addConstrained(sdk) {
 }
 
 function addErrors(sdk) {
-  const { BadRequestError, NotFoundError, AuthenticationError, RateLimitError } = sdk.module;
+  const { BadRequestError, NotFoundError, AuthenticationError, RateLimitError, UnprocessableEntityError } = sdk.module;
 
   check("errors", async () => {
     const error = await raises(BadRequestError, 400, () => sdk.plain({ temperature: 9 }));
@@ -141,6 +141,20 @@ function addErrors(sdk) {
     await raises(BadRequestError, 400, () => sdk.plain({ messages: [] }));
     await raises(NotFoundError, 404, () => sdk.plain({ model: "no-such-model" }));
     await raises(AuthenticationError, 401, () => sdk.at(harness.URL, "sk-not-the-key").models.list());
+  });
+
+  check("unprocessable", async () => {
+    const fields = { messages: harness.HARD_QUESTION, response_format: harness.HARD_FORM, max_tokens: 64 };
+    const error = await raises(UnprocessableEntityError, 422, () => sdk.plain(fields));
+    const written = (error.error.error ?? error.error).failed_generation;
+    assert.ok(written.startsWith('"') && written.length > 1, written);
+    // A stream tells it as its last event, after what there was.
+    const chunks = [];
+    const read = async () => {
+      for await (const chunk of await sdk.plain({ ...fields, stream: true })) chunks.push(chunk);
+    };
+    await assert.rejects(read, (broken) => (broken.error.error ?? broken.error).failed_generation === written);
+    assert.equal(textOf(chunks), written);
   });
 
   check("rate_limit", async () => {

@@ -5,6 +5,8 @@ import json
 
 from harness import (
     ALIAS,
+    HARD_FORM,
+    HARD_QUESTION,
     KEY,
     LONG,
     MODEL,
@@ -239,6 +241,24 @@ def add_errors(sdk):
         text = "word " * 20000
         error = raises(module.BadRequestError, 400, lambda: sdk.plain(messages=[{"role": "user", "content": text}]))
         assert "context_length_exceeded" in str(error.body), error.body
+
+    @check
+    def unprocessable():
+        fields = {"messages": HARD_QUESTION, "response_format": HARD_FORM, "max_tokens": 64}
+        error = raises(module.UnprocessableEntityError, 422, lambda: sdk.plain(**fields))
+        written = error.body.get("error", error.body)["failed_generation"]
+        assert written.startswith('"') and len(written) > 1, written
+        # A stream tells it as its last event, after what there was.
+        pieces = []
+        try:
+            for chunk in sdk.plain(**fields, stream=True):
+                pieces.append(chunk)
+        except module.APIError as broken:
+            told = broken.body.get("error", broken.body)
+            equal((told["code"], told["failed_generation"]), ("constrained_generation_failed", written), "error")
+        else:
+            raise AssertionError("the stream ends as if it were whole")
+        equal(text_of(pieces), written, "text of the stream")
 
     @check
     def not_found():

@@ -55,7 +55,13 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::malformed("send the header `content-type: application/json`"))
 }
 
-async fn read_bytes(headers: &HeaderMap, body: Body, most: usize, time: Duration) -> Result<Bytes, ApiError> {
+/// All bytes of a body, at most so many and within this time.
+pub(crate) async fn read_bytes(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         let message = format!("the body has more than {most} bytes");
         ApiError::new(413, "invalid_request_error", "request_too_large", message)

@@ -76,3 +76,7 @@ fn connection(
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(Impatient::new(stream, limits.write_time)), TowerToHyperService::new(router))
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

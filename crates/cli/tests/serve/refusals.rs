@@ -1,9 +1,10 @@
 //! What is refused, and how.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::default_model::{lockstep, model};
 use crate::common::failure;
+use crate::http::Answer;
 use crate::served::Served;
 use crate::{chat, with};
 
@@ -92,4 +93,67 @@ fn addresses_that_others_reach_need_a_key() {
     let mut command = lockstep();
     let message = failure(command.args(["serve", "-m", model(), "--addr", "0.0.0.0:0"]), 1);
     assert!(message.contains("--api-key") && message.contains("--insecure"), "{message}");
+}
+
+#[test]
+fn who_cannot_keep_the_form_says_how_far_it_came() {
+    let served = Served::start(&[]);
+    // It can be begun, but following it takes more work than an answer gets.
+    let schema = json!({"type": "string", "pattern": "^(.*a.{20}|.*b.{30}|.*c.{40})$"});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "hard", "schema": schema}});
+    let asked = with(chat("Write a long sentence in JSON.", 64), &json!({"response_format": format}));
+    let whole = served.post("/v1/chat/completions", &asked);
+    let error = whole.json()["error"].clone();
+    assert_eq!((whole.status, &error["code"]), (422, &json!("constrained_generation_failed")), "{error}");
+    let written = error["failed_generation"].as_str().unwrap();
+    assert!(written.len() > 1 && written.starts_with('"'), "{error}");
+    // A stream has begun with 200, and tells it at its end, in place of `[DONE]`.
+    let streamed = served.post("/v1/chat/completions", &with(asked, &json!({"stream": true})));
+    let data = streamed.text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut events: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
+    assert_eq!(events.pop().unwrap()["error"], error);
+    let text: String = events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, written);
+}
+
+#[test]
+fn pages_of_other_origins_ask_only_where_they_were_named() {
+    let (ours, other) = ("https://app.example", "https://app.example.org");
+    let preflight = |served: &Served, origin: &str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization,content-type"),
+        ];
+        served.send("OPTIONS", "/v1/chat/completions", &headers, None).rest()
+    };
+    let get = |served: &Served, origin: &str| served.send("GET", "/v1/models", &[("origin", origin)], None).rest();
+    let allowed = |answer: &Answer| answer.header("access-control-allow-origin").map(str::to_owned);
+
+    // Off unless asked for.
+    let closed = Served::start(&[]);
+    let refused = preflight(&closed, ours);
+    assert_eq!((refused.status, allowed(&refused)), (403, None), "{}", refused.text);
+    assert_eq!((get(&closed, ours).status, allowed(&get(&closed, ours))), (403, None));
+
+    let served = Served::start(&["--cors-origin", ours, "--api-key", "sk-a"]);
+    let answer = preflight(&served, ours);
+    assert_eq!((answer.status, allowed(&answer).as_deref()), (200, Some(ours)));
+    let lists = |name: &str| answer.header(name).unwrap().to_ascii_lowercase();
+    assert_eq!(lists("access-control-allow-methods"), "get,post");
+    assert_eq!(lists("access-control-allow-headers"), "authorization,content-type");
+    assert!(answer.header("access-control-allow-credentials").is_none());
+    // The page learns why it was refused, and what is left of limits.
+    let without_key = get(&served, ours);
+    assert_eq!((without_key.status, allowed(&without_key).as_deref()), (401, Some(ours)));
+    assert!(without_key.header("access-control-expose-headers").unwrap().contains("x-ratelimit-remaining-tokens"));
+    // Exact: neither a longer name, nor another scheme or port, nor any.
+    for origin in [other, "http://app.example", "https://app.example:8443", "null", "*"] {
+        assert_eq!(allowed(&preflight(&served, origin)), None, "{origin}");
+        let answer = get(&served, origin);
+        assert_eq!((answer.status, allowed(&answer)), (403, None), "{origin}");
+    }
+    let mut command = lockstep();
+    let message = failure(command.args(["serve", "-m", model(), "--addr", "127.0.0.1:0", "--cors-origin", "*"]), 1);
+    assert!(message.contains("origin"), "{message}");
 }

@@ -33,16 +33,10 @@ enum Command {
 
 impl Book {
     pub(super) fn open(path: &Path) -> Result<Self, KeysError> {
-        let store = KeyStore::open(path)?;
-        let version = store.version()?;
-        let accounts = Accounts::default();
-        let (commands, inbox) = channel();
-        let mut keeper =
-            Keeper { store, version, accounts: Arc::clone(&accounts), used: BTreeMap::new(), is_failing: false };
-        keeper.read()?;
-        let thread = std::thread::Builder::new().name("keys".into()).spawn(move || keeper.run(&inbox));
-        let thread = thread.map_err(|error| KeysError::Make { path: path.to_owned(), error })?;
-        Ok(Self { accounts, commands: Some(commands), thread: Some(thread) })
+        let (mut keeper, mut book) = Keeper::open(path, FRESH)?;
+        let thread = std::thread::Builder::new().name("keys".into()).spawn(move || while keeper.turn() {});
+        book.thread = Some(thread.map_err(|error| KeysError::Make { path: path.to_owned(), error })?);
+        Ok(book)
     }
 
     /// The account of a key. All keys are compared, each in the same time, so that the time tells nothing.
@@ -90,36 +84,50 @@ struct Keeper {
     store: KeyStore,
     version: i64,
     accounts: Accounts,
+    inbox: Receiver<Command>,
     /// What is not yet in the file, by key: a file that cannot be written does not fill the memory.
     used: BTreeMap<i64, Note>,
     is_failing: bool,
+    /// How often the file is looked at, and when it last was.
+    fresh: Duration,
+    looked: Instant,
 }
 
 impl Keeper {
-    fn run(mut self, inbox: &Receiver<Command>) {
-        let mut is_over = false;
-        let mut looked = Instant::now();
-        while !is_over {
-            let mut settled = Vec::new();
-            match inbox.recv_timeout(FRESH.saturating_sub(looked.elapsed())) {
-                Ok(command) => self.take(command, &mut settled),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => is_over = true,
-            }
-            while let Ok(command) = inbox.try_recv() {
-                self.take(command, &mut settled);
-            }
-            let mut result = self.write();
-            if looked.elapsed() >= FRESH {
-                looked = Instant::now();
-                result = result.and(self.look());
-            }
-            self.tell(result);
-            for reply in settled {
-                // Who asked may have stopped waiting.
-                let _ = reply.send(());
-            }
+    /// The keeper of a file, and a book that it keeps.
+    fn open(path: &Path, fresh: Duration) -> Result<(Self, Book), KeysError> {
+        let store = KeyStore::open(path)?;
+        let (version, accounts, looked) = (store.version()?, Accounts::default(), Instant::now());
+        let (commands, inbox) = channel();
+        let book = Book { accounts: Arc::clone(&accounts), commands: Some(commands), thread: None };
+        let used = BTreeMap::new();
+        let mut keeper = Self { store, version, accounts, inbox, used, is_failing: false, fresh, looked };
+        keeper.read()?;
+        Ok((keeper, book))
+    }
+
+    /// Waits for something to do, and does it; false once the book is gone and nothing is left.
+    fn turn(&mut self) -> bool {
+        let (mut settled, mut is_over) = (Vec::new(), false);
+        match self.inbox.recv_timeout(self.fresh.saturating_sub(self.looked.elapsed())) {
+            Ok(command) => self.take(command, &mut settled),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => is_over = true,
         }
+        while let Ok(command) = self.inbox.try_recv() {
+            self.take(command, &mut settled);
+        }
+        let mut result = self.write();
+        if self.looked.elapsed() >= self.fresh {
+            self.looked = Instant::now();
+            result = result.and(self.look());
+        }
+        self.tell(result);
+        for reply in settled {
+            // Who asked may have stopped waiting.
+            let _ = reply.send(());
+        }
+        !is_over
     }
 
     fn take(&mut self, command: Command, settled: &mut Vec<Sender<()>>) {

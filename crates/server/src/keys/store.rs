@@ -65,6 +65,12 @@ impl KeyStore {
         Self::open(path)
     }
 
+    /// Fails at once where another process writes, instead of waiting for it.
+    #[cfg(test)]
+    pub(crate) fn wait_for_nobody(&self) -> Result<(), KeysError> {
+        Ok(self.connection.busy_timeout(Duration::ZERO)?)
+    }
+
     /// With a write-ahead log a killed process loses nothing that it had committed, and readers never wait for writers.
     fn prepare(path: &Path, mut connection: Connection) -> Result<Self, KeysError> {
         connection.busy_timeout(BUSY_TIME)?;
