@@ -199,7 +199,7 @@ pub enum MachineCommand {
         /// Print the description as TOML, to start one of your own from
         #[arg(long, conflicts_with_all = ["json", "cables"])]
         toml: bool,
-        /// Print each cable, as a table [topology] for a description of your own
+        /// Print each cable, as the table `[topology]` of a description of your own
         #[arg(long, conflicts_with = "json")]
         cables: bool,
         /// Print one JSON object
