@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -16,18 +16,36 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
 
 /// The same with a body of JSON.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &Value) -> Result<(u16, String)> {
+    ask(address, &posted(address, path, body))
+}
+
+/// The same, but the answer's lines go to `on_line` as they come: head, bounds of chunks and all. Who reads knows the
+/// lines that it wants by how they begin; a server puts each event of a stream into a chunk of its own.
+pub(crate) fn post_lines(address: SocketAddr, path: &str, body: &Value, mut on_line: impl FnMut(String)) -> Result<()> {
+    let stream = send(address, &posted(address, path, body))?;
+    for line in BufReader::new(stream).lines() {
+        on_line(line?);
+    }
+    Ok(())
+}
+
+fn posted(address: SocketAddr, path: &str, body: &Value) -> String {
     let body = body.to_string();
     let head =
         format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json");
-    ask(address, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn ask(address: SocketAddr, request: &str) -> Result<(u16, String)> {
+fn send(address: SocketAddr, request: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
+fn ask(address: SocketAddr, request: &str) -> Result<(u16, String)> {
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    send(address, request)?.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).context("the answer is not UTF-8")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no head")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;

@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask ci | clients | isa | load | peer | playground | quality | simulators | viewer | web`.
+//! Development tasks: `cargo xtask ci | clients | isa | load | peer | playground | quality | serving |
+//! simulators | viewer | web`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
 //! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
@@ -14,6 +15,7 @@ mod machine;
 mod peer;
 mod quality;
 mod server;
+mod serving;
 mod simulators;
 mod spread;
 mod viewer;
@@ -46,6 +48,8 @@ enum Task {
     Playground(web::drive::Options),
     /// Perplexity beside float32 and llama.cpp, over the same windows
     Quality(quality::Options),
+    /// Throughput, latency and bits of `lockstep serve` beside llama.cpp's `llama-server`
+    Serving(serving::Options),
     /// Speed of simulation beside SCALE-Sim, on an equal matrix product, and of the layer program
     Simulators(simulators::Options),
     /// The page of `lockstep explain --html`, worked by its own events in a headless browser
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Peer(options) => peer::run(&options),
         Task::Playground(options) => web::drive::run(&options),
         Task::Quality(options) => quality::run(&options),
+        Task::Serving(options) => serving::run(&options),
         Task::Simulators(options) => simulators::run(&options),
         Task::Viewer(options) => viewer::run(&options),
         Task::Web(options) => web::run(&options),

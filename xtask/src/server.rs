@@ -1,5 +1,6 @@
 //! A served model, for tasks that drive it from outside.
 
+use crate::command::shown;
 use anyhow::{Context, Result, bail};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -8,32 +9,47 @@ use std::time::{Duration, Instant};
 
 /// Loading takes half a second; a busy machine many times that.
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// Between two looks whether it is ready: less than what a start is measured to.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// `lockstep serve` on a free port of the loopback interface; it ends with this value.
+/// A server on a free port of the loopback interface; it ends with this value.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    name: String,
+    /// From its start until it was ready.
+    pub(crate) ready_after: Duration,
 }
 
 impl Server {
-    /// Starts it with further arguments, and waits until it is ready.
+    /// Starts `lockstep serve` with further arguments, and waits until it is ready.
     pub(crate) fn start(lockstep: &Path, model: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::of(Command::new(lockstep).arg("serve").arg("-m").arg(model).args(arguments), "/ready", |address| {
+            vec!["--addr".to_owned(), address.to_string()]
+        })
+    }
+
+    /// Starts any server, and waits until `ready` answers 200. `listen` says by which arguments it is told its address.
+    pub(crate) fn of(
+        command: &mut Command,
+        ready: &str,
+        listen: impl FnOnce(SocketAddr) -> Vec<String>,
+    ) -> Result<Self> {
         // Bound and let go: the port is free an instant later, too.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = Command::new(lockstep);
-        command.arg("serve").arg("-m").arg(model).args(["--addr", &address.to_string()]).args(arguments);
-        let child = command.stdin(Stdio::null()).spawn().context("lockstep serve cannot be started")?;
-        let mut server = Self { child, address };
+        command.args(listen(address));
+        let name = shown(command);
         let begun = Instant::now();
-        while !server.is_ready() {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("lockstep serve ended ({status}) before it was ready");
-            }
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("{name} cannot be started"))?;
+        let mut server = Self { child, address, name, ready_after: Duration::ZERO };
+        while !server.is_ready(ready) {
+            server.still_runs()?;
             if begun.elapsed() > READY_WITHIN {
-                bail!("lockstep serve is not ready after {} s", READY_WITHIN.as_secs());
+                bail!("{} is not ready after {} s", server.name, READY_WITHIN.as_secs());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(LOOK_EVERY);
         }
+        server.ready_after = begun.elapsed();
         Ok(server)
     }
 
@@ -55,13 +71,13 @@ impl Server {
     /// Fails if it has ended by itself.
     pub(crate) fn still_runs(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("lockstep serve ended by itself ({status})"),
+            Some(status) => bail!("{} ended by itself ({status})", self.name),
             None => Ok(()),
         }
     }
 
-    fn is_ready(&self) -> bool {
-        crate::http::get(self.address, "/ready").is_ok_and(|(status, _)| status == 200)
+    fn is_ready(&self, path: &str) -> bool {
+        crate::http::get(self.address, path).is_ok_and(|(status, _)| status == 200)
     }
 }
 
