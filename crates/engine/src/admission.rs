@@ -6,6 +6,9 @@ use crate::event::FinishReason;
 use crate::prefix::{Kept, common};
 use crate::task::Task;
 
+/// Fewest tokens of a beginning that are waited for: computing less takes no longer than a step.
+const AWAITED_MIN: usize = 16;
+
 /// A sequence for a request, and what it already holds.
 struct Start {
     sequence: SequenceId,
@@ -23,12 +26,20 @@ enum Source {
 }
 
 impl<B: Backend> Engine<B> {
-    /// Starts waiting requests, in order, while there is room. The first that finds none waits for others to end; it
-    /// fails only where there are no others.
+    /// Starts waiting requests, in order, while there is room. One that waits for its beginning (see [`Self::awaits`])
+    /// keeps its place and is promised its memory; those behind it go on. The first that finds no room waits for others
+    /// to end; it fails only where there are no others.
     pub(crate) fn admit(&mut self) -> Result<(), BackendError> {
-        while self.running.len() < self.running_max() {
-            let Some(mut task) = self.waiting.pop_front() else { break };
-            match self.start(&task) {
+        let (mut at, mut promised) = (0, 0);
+        while self.running.len() + at < self.running_max() {
+            let Some(task) = self.waiting.get(at) else { break };
+            if self.awaits(task) {
+                promised += self.backend.sequence_bytes(task.rules.tokens_max);
+                at += 1;
+                continue;
+            }
+            let Some(mut task) = self.waiting.remove(at) else { break };
+            match self.start(&task, promised) {
                 Ok(start) => {
                     task.sequence = Some(start.sequence);
                     task.bytes = self.backend.sequence_bytes(start.capacity);
@@ -44,12 +55,26 @@ impl<B: Backend> Engine<B> {
                     self.end(task, FinishReason::Fault(error.to_string()));
                 }
                 Err(error) => {
-                    self.waiting.push_front(task);
+                    self.waiting.insert(at, task);
                     return if matches!(error, BackendError::OutOfMemory { .. }) { Ok(()) } else { Err(error) };
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a request that runs is about to compute first tokens of the task that no sequence holds yet. They are
+    /// computed once then and copied; but only where the task would gain much, compared with what it waits for.
+    fn awaits(&self, task: &Task) -> bool {
+        if self.options.cache_bytes_max == 0 {
+            return false;
+        }
+        let tokens = &task.tokens[..task.first_row()];
+        let held = self.source(task).map_or(0, |(_, length)| length);
+        self.running.iter().filter(|other| other.rules.scope == task.rules.scope).any(|other| {
+            let gain = common(&other.tokens, tokens).saturating_sub(held.max(other.fed));
+            gain >= AWAITED_MIN && 2 * gain >= other.missing()
+        })
     }
 
     /// Bytes that requests have reserved: those that run, and with `waiting` those that wait.
@@ -60,10 +85,11 @@ impl<B: Backend> Engine<B> {
         running.saturating_add(waiting)
     }
 
-    /// A sequence for the task. Kept sequences give way, the oldest first; the one that the task can use last.
-    fn start(&mut self, task: &Task) -> Result<Start, BackendError> {
+    /// A sequence for the task, beside those that run and what is `promised` to others, in bytes. Kept sequences give way, the oldest first; the one that the task can use last.
+    fn start(&mut self, task: &Task, promised: u64) -> Result<Start, BackendError> {
         let capacity = task.rules.tokens_max;
-        let needed = self.reserved(false).saturating_add(self.backend.sequence_bytes(capacity));
+        let needed =
+            self.reserved(false).saturating_add(promised).saturating_add(self.backend.sequence_bytes(capacity));
         let mut found = self.source(task);
         loop {
             let fits = needed.saturating_add(self.kept_beside(found, capacity)) <= self.options.kv_bytes_max;

@@ -87,6 +87,53 @@ fn requests_that_run_are_a_source_too() {
     }
 }
 
+/// Prompt tokens of each step, given the requests that are submitted before the first.
+fn fed(engine: &mut Engine<Toy>, requests: &[Request]) -> (Vec<usize>, Vec<usize>) {
+    let ids: Vec<RequestId> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    let mut answers = Answers::default();
+    drain(engine, &mut answers);
+    for (id, request) in ids.iter().zip(requests) {
+        let expected = alone(request.clone(), Toy::new(200, 64), options()).0;
+        assert_eq!(answers.0[id].essence(), expected.essence());
+    }
+    let steps = engine.backend().steps.iter().map(|items| items.iter().map(|&(_, tokens)| tokens).sum());
+    (steps.collect(), ids.iter().map(|id| answers.0[id].usage.cached_tokens).collect())
+}
+
+#[test]
+fn a_beginning_that_is_being_computed_is_waited_for() {
+    let prompt = |end: u32| request(&[&tokens(1, 60)[..], &[end, end]].concat(), 2);
+    let mut one = engine(Toy::new(200, 64), caching(1000));
+    let (steps, cached) = fed(&mut one, &[prompt(1), prompt(2), prompt(3), prompt(4)]);
+    // The first, then what is different in each of the others, beside the first one's token.
+    assert_eq!((steps, cached), (vec![62, 1 + 3 * 2, 3], vec![0, 60, 60, 60]));
+    // Who has nothing in common does not wait, whatever waits before it.
+    let mut other = engine(Toy::new(200, 128), caching(1000));
+    let (steps, cached) = fed(&mut other, &[prompt(1), prompt(2), request(&tokens(8, 20), 2)]);
+    assert_eq!((steps, cached), (vec![82, 2 + 2, 1], vec![0, 60, 0]));
+    // Sixteen tokens of a long prompt are not worth its time.
+    let mut long = engine(Toy::new(200, 128), caching(1000));
+    let brief = request(&[&tokens(1, 16)[..], &[3, 3]].concat(), 2);
+    let (steps, cached) = fed(&mut long, &[prompt(1), brief]);
+    assert_eq!((steps, cached), (vec![80, 2], vec![0, 0]));
+}
+
+#[test]
+fn who_waits_for_a_beginning_keeps_its_place() {
+    let prompt = |end: u32| request(&[&tokens(1, 60)[..], &[end, end]].concat(), 2);
+    // Room for two: the third must not take what the second is promised.
+    for by_books in [true, false] {
+        let options = if by_books {
+            EngineOptions { kv_bytes_max: 1300, ..caching(1000) }
+        } else {
+            EngineOptions { running_max: 2, ..caching(1000) }
+        };
+        let mut engine = engine(Toy::new(200, 128), options);
+        let (steps, cached) = fed(&mut engine, &[prompt(1), prompt(2), request(&tokens(8, 20), 2)]);
+        assert_eq!((steps[..2].to_vec(), cached), (vec![62, 1 + 2], vec![0, 60, 0]), "by books: {by_books}");
+    }
+}
+
 #[test]
 fn the_budget_holds_and_what_was_used_longest_ago_goes() {
     let mut engine = engine(Toy::new(200, 64), caching(100));
