@@ -97,6 +97,7 @@ fn lpu_clock(outline: Outline, system: String) -> LpuClock {
     let filled = Arc::clone(&table);
     let name = system.clone();
     std::thread::spawn(move || {
+        give_way();
         let recipe = Recipe::new(&outline, &name, CONTEXT, Spread::default()).ok();
         let program = recipe.and_then(|recipe| recipe.kept_soon());
         if let Some(table) = program.and_then(|program| Timetable::of(&program).ok()) {
@@ -105,6 +106,14 @@ fn lpu_clock(outline: Outline, system: String) -> LpuClock {
         }
     });
     Arc::new(move |prompt, answer| time_of(table.get()?, &system, prompt, answer))
+}
+
+/// Gives this thread, and those that it starts, the processor only while nobody else wants it, where threads have a
+/// priority of their own (Linux).
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    // It only takes time from answers otherwise.
+    let _ = rustix::process::nice(19);
 }
 
 fn time_of(table: &Timetable, system: &str, prompt: usize, answer: usize) -> Option<LpuTime> {
