@@ -49,6 +49,19 @@ fn the_default_model_has_the_digest_of_the_host() {
 }
 
 #[test]
+fn several_chips_have_the_digest_of_the_host() {
+    let digest = |on: &[&str]| {
+        let mut command = lockstep();
+        command.args(["digest", "-m", model(), "--prompt", "The sky", "--generate", "2", "--on"]);
+        success(command.args(on))
+    };
+    let want = digest(&["host"]);
+    for on in [["lockstep1:8", "--split", "tensor"], ["lockstep1:3", "--split", "pipeline"]] {
+        assert_eq!(digest(&on), want, "{on:?}");
+    }
+}
+
+#[test]
 fn chunks_of_a_prompt_have_one_digest() {
     let digest = |on: &str, chunk: &str| {
         let mut command = lockstep();
@@ -242,9 +255,9 @@ fn what_cannot_be_is_one_line() {
     let output = folder.join("x.lks");
     let output = output.to_str().unwrap();
     assert!(fail(&["run", "--on", "lockstep9:1", "x"]).contains("lockstep machine list"));
-    assert!(fail(&["run", "--on", "lockstep1:8", "x"]).contains("use a system of one"));
+    assert!(fail(&["run", "--on", "lockstep1:20000", "x"]).contains("20000 chips"));
     assert!(fail(&["digest", "--on", "tsp2020", "--prompt", "x"]).contains("has no lane reducers"));
-    assert!(fail(&["compile", "--system", "lockstep1:8", "-o", output]).contains("use a system of one"));
+    assert!(fail(&["compile", "--system", "lockstep1:0", "-o", output]).contains("0 chips"));
     assert!(fail(&["compile", "--context", "1000000", "-o", output]).contains("--context 1000000 is above"));
     let long = "word ".repeat(40);
     let short = ["run", "--on", SYSTEM, "--context", "16", "--raw", &long];
