@@ -1,9 +1,11 @@
 //! Flags: each is described once here, for parsing, `--help` and completions alike.
 
+mod conditions;
 mod keys;
 mod programs;
 mod serve;
 
+pub use conditions::{ConditionArguments, OnArguments};
 pub use keys::KeysCommand;
 pub use programs::{
     AsmArguments, CompileArguments, DisasmArguments, ExplainArguments, LayerArguments, MachineCommand,
@@ -243,7 +245,7 @@ pub struct SamplingArguments {
     /// Keep tokens at least this many times as likely as the most likely one
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = number(0.0, 1.0))]
     pub min_p: f32,
-    /// Decides, with a token's position, its random number
+    /// Decides, with a token's position, its random number; and what is drawn for the conditions of a simulated system
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Divides the logits of tokens that occurred already; 1 is none
@@ -263,11 +265,8 @@ pub struct RunArguments {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Where to run: `host`, or a simulated system, such as lockstep1:1 or lockstep1:8, for which the model is compiled
-    #[arg(long, value_name = "SYSTEM", default_value = "host")]
-    pub on: On,
     #[command(flatten)]
-    pub spread: Spread,
+    pub on: OnArguments,
     /// Instructions before the conversation
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub system: Option<String>,
@@ -344,11 +343,8 @@ pub struct BenchArguments {
 pub struct DigestArguments {
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Where to run: `host`, or a simulated system, such as lockstep1:1 or lockstep1:8, for which the model is compiled
-    #[arg(long, value_name = "SYSTEM", default_value = "host")]
-    pub on: On,
     #[command(flatten)]
-    pub spread: Spread,
+    pub on: OnArguments,
     /// The text, taken as it is
     #[arg(long, value_name = "TEXT")]
     pub prompt: String,
@@ -364,6 +360,9 @@ pub struct DigestArguments {
     /// Guess ahead by looking up repeated text
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub speculate: Switch,
+    /// Decides what is drawn for the conditions of a simulated system
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
 }
 
 #[derive(Debug, Args)]

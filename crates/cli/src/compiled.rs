@@ -1,11 +1,11 @@
 //! Compiled models: made of a model's files for a system, checked, and kept in the cache folder.
 
 use crate::args::Spread;
+use crate::cache;
 use crate::files::ModelFiles;
 use crate::load::{Outline, path_of, with_contents};
 use crate::map::Map;
 use crate::output;
-use crate::{cache, system};
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_compiler::{Error, Options, compile};
 use lockstep_machine::system::SystemSpec;
@@ -37,10 +37,9 @@ pub struct Recipe<'a> {
 }
 
 impl<'a> Recipe<'a> {
-    /// A recipe for a system by its name.
-    pub fn new(outline: &'a Outline, system: &str, context: usize, spread: Spread) -> Result<Self> {
-        let system = system::open(system)?;
-        Ok(Self { files: &outline.files, hash: &outline.hash, system, context, spread, sequences: 1 })
+    /// A recipe for a system.
+    pub fn new(outline: &'a Outline, system: SystemSpec, context: usize, spread: Spread) -> Self {
+        Self { files: &outline.files, hash: &outline.hash, system, context, spread, sequences: 1 }
     }
 
     /// Contexts of the entries: whole vectors times powers of two, up to the first that holds the longest sequence.

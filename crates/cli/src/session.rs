@@ -1,6 +1,6 @@
 //! A model with an engine around it, as the commands use it.
 
-use crate::args::{KernelChoice, ModelArguments, On, SamplingArguments, Spread};
+use crate::args::{KernelChoice, ModelArguments, On, OnArguments, SamplingArguments};
 use crate::backend::{AnyBackend, HostBackend};
 use crate::compiled::{self, Recipe};
 use crate::load::{Loaded, Outline, load, outline};
@@ -15,6 +15,8 @@ use lockstep_engine::{
 };
 use lockstep_host::{Host, Options};
 use lockstep_kernels::Kernels;
+use lockstep_machine::outage::Survivors;
+use lockstep_simulator::Conditions;
 use lockstep_text::{StreamDecoder, Tokenizer};
 
 /// Room in a step for several requests at once, whatever the prefill chunk.
@@ -82,22 +84,27 @@ pub fn open_for_serving(arguments: &ModelArguments, options: EngineOptions, spec
     Ok(session(AnyBackend::Host(Box::new(backend)), outline, setting, false, options))
 }
 
-/// The same on the host or on a simulated chip of a system, compiled first where that has not been done.
-pub fn open_on(on: &On, spread: Spread, arguments: &ModelArguments, raw: bool) -> Result<Session> {
-    let On::System(system) = on else { return open(arguments, raw) };
+/// The same on the host or on simulated chips of a system, compiled first where that has not been done; the seed decides
+/// what is drawn for the system's conditions.
+pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: bool) -> Result<Session> {
+    let On::System(name) = &on.on else { return open(arguments, raw) };
     // Before the model is looked for: a name is cheaper to check.
-    system::open(system)?;
+    let outage = on.without.clone().unwrap_or_default();
+    let Survivors { system, chips } = system::open(name)?.without(&outage)?;
     let kernels = kernels(arguments.kernels)?;
     let outline = outline(&store::resolve(&arguments.model)?)?;
     let longest = outline.config.context_length;
     let wanted = context(arguments.context, longest)?;
     let wanted = if arguments.context.is_some() { wanted } else { wanted.min(compiled::CONTEXT) };
-    let program = Recipe::new(&outline, system, wanted, spread)?.kept()?;
+    let program = Recipe::new(&outline, system, wanted, on.spread).kept()?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // A thread runs whole chips.
     let threads = arguments.threads.map_or(cores, usize::from).min(program.chips as usize);
     let context = Timetable::of(&program)?.context().min(arguments.context.map_or(longest, |_| wanted));
-    let chip = SimulatedBackend::new(program, context, kernels, threads)?;
+    let mut chip = SimulatedBackend::new(program, context, kernels, threads)?;
+    // What is out of order is so while the program runs, too.
+    let conditions = Conditions { placement: chips, outage, ..on.conditions.conditions(seed) };
+    chip.set_conditions(conditions, on.conditions.replays);
     let setting = Setting { threads, kernels, context };
     // A wrong guess costs the chip as much as a right one.
     let chunk = Some(arguments.prefill_chunk as usize);

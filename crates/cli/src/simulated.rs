@@ -9,7 +9,7 @@ use lockstep_engine::{Backend, BackendError, SequenceId, StepItem, StepOutput};
 use lockstep_kernels::Kernels;
 use lockstep_program::Program;
 use lockstep_program::program::BindingKind;
-use lockstep_simulator::{Error, Linked, Simulator};
+use lockstep_simulator::{Conditions, Elapsed, Error, Linked, Simulator};
 use std::collections::BTreeMap;
 
 /// The only sequence.
@@ -24,8 +24,16 @@ pub struct Run {
     pub tokens: usize,
     /// What the program predicted.
     pub cycles_predicted: u64,
-    /// What the run took.
+    /// What the run took, in program time.
     pub cycles: u64,
+    /// The reference time at which its chips ended.
+    pub elapsed: Elapsed,
+    /// Runs before it that lost a vector on a link; each took as long.
+    pub replays: u32,
+    /// Vectors in which an error of a link was set right.
+    pub link_corrected: u64,
+    /// Words of memory in which a flipped bit was set right.
+    pub corrected: u64,
     /// How long the simulation took.
     pub simulation_seconds: f64,
     /// Estimate of the time that inputs and outputs would take.
@@ -46,6 +54,8 @@ pub struct SimulatedBackend {
     /// For each item of the last step its rows of logits, or why there are none.
     logits: Vec<Result<Vec<Vec<f32>>, String>>,
     runs: Vec<Run>,
+    /// How often a run that lost a vector is made again, at most.
+    replays: u32,
 }
 
 impl SimulatedBackend {
@@ -76,7 +86,14 @@ impl SimulatedBackend {
             length: None,
             logits: Vec::new(),
             runs: Vec::new(),
+            replays: 0,
         })
+    }
+
+    /// Sets what chips and links are like, and how often a run that lost a vector is made again, at most.
+    pub fn set_conditions(&mut self, conditions: Conditions, replays: u32) {
+        self.simulator.set_conditions(conditions);
+        self.replays = replays;
     }
 
     /// When the program computes what.
@@ -132,12 +149,16 @@ impl SimulatedBackend {
             write("tokens", &mut rows().map(|row| tokens[row] as i32))?;
             write("positions", &mut rows().map(|row| (length + row) as i32))?;
         }
-        let report = self.simulator.run(&step.entry)?;
+        let report = self.simulator.run_replaying(&step.entry, self.replays)?;
         self.runs.push(Run {
             entry: step.entry.clone(),
             tokens: taken,
             cycles_predicted: report.cycles_predicted,
             cycles: report.cycles,
+            elapsed: report.elapsed,
+            replays: report.replays,
+            link_corrected: report.link_corrected,
+            corrected: report.corrected,
             simulation_seconds: report.run_time.as_secs_f64(),
             host_link_seconds: step.host_link_seconds,
         });
@@ -195,7 +216,7 @@ impl Backend for SimulatedBackend {
         for item in items {
             match self.feed(item) {
                 Ok(rows) => self.logits.push(Ok(rows)),
-                Err(Error::Fault(fault)) if fault.kind.depends_on_values() => {
+                Err(Error::Fault(fault)) if fault.kind.depends_on_values() && !fault.kind.is_of_hardware() => {
                     self.logits.push(Err(format!("values left the number range: {fault}")));
                 }
                 Err(error) => {

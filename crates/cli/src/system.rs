@@ -71,9 +71,9 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{shown}: cannot be read as text"))
 }
 
-/// Checks that a program was made for the machine of a system.
-pub fn require(program: &lockstep_program::Program<'_>, system: Option<&str>) -> Result<()> {
-    let Some(system) = system else { return Ok(()) };
+/// Checks that a program was made for the machine of a system, if one is named, and opens that.
+pub fn require(program: &lockstep_program::Program<'_>, system: Option<&str>) -> Result<Option<SystemSpec>> {
+    let Some(system) = system else { return Ok(None) };
     let wanted = open(system)?;
     let Description { machine, .. } = &wanted.description;
     if program.machine != *machine {
@@ -85,5 +85,5 @@ pub fn require(program: &lockstep_program::Program<'_>, system: Option<&str>) ->
     if program.chips > wanted.chips {
         bail!("the program takes {} chips, {system} has {}", program.chips, wanted.chips);
     }
-    Ok(())
+    Ok(Some(wanted))
 }

@@ -96,6 +96,39 @@ fn an_answer_of_the_default_model_takes_the_predicted_cycles() {
     assert!(host["steps"].is_null() && chip["compiled"].is_null(), "{host} {chip}");
 }
 
+#[test]
+fn conditions_of_a_system_change_no_bit() {
+    let folder = Folder::new("chip-conditions");
+    let tiny = |command: &str, on: &[&str]| {
+        let mut tiny = folder.lockstep();
+        tiny.args([command, "--context", "64", "-m"]).arg(fixture(TINY)).args(on);
+        tiny
+    };
+    let digest = |on: &[&str]| success(tiny("digest", on).args(["--prompt", "the quick brown fox", "--generate", "4"]));
+    let chips = ["--on", "lockstep1:2", "--split", "tensor"];
+    let harsh =
+        ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.02", "--replays", "100", "--seed", "5"];
+    let want = digest(&["--on", "host"]);
+    assert_eq!(digest(&chips), want);
+    assert_eq!(digest(&[&chips[..], &harsh].concat()), want);
+    // Chips that are left out: the second of three stands in for none.
+    assert_eq!(digest(&["--on", "lockstep1:3", "--split", "tensor", "--without", "1"]), want);
+
+    let run = |on: &[&str]| json(tiny("run", on).args(["--raw", "--max-tokens", "6", "the quick brown fox"]));
+    let (nominal, harsh) = (run(&[&chips[..], &["--seed", "5"]].concat()), run(&[&chips[..], &harsh].concat()));
+    assert_eq!(nominal["token_ids"], harsh["token_ids"]);
+    assert_eq!(cycles(&nominal), cycles(&harsh));
+    let sum =
+        |key: &str| -> u64 { harsh["steps"].as_array().unwrap().iter().map(|step| step[key].as_u64().unwrap()).sum() };
+    let chip = &harsh["chip"];
+    assert!(sum("replays") > 0 && chip["replays"] == sum("replays"), "{chip}");
+    assert!(sum("corrected_vectors") > 0 && chip["corrected_vectors"] == sum("corrected_vectors"), "{chip}");
+    let again: u64 = cycles(&harsh).iter().sum::<u64>() + sum("replays") * cycles(&harsh)[0];
+    assert_eq!(chip["cycles"], again, "runs made again take their time too");
+    let failed = failure(tiny("run", &chips).args(["--raw", "--link-error-rate", "1", "--replays", "1", "x"]), 1);
+    assert!(failed.contains("LinkLost"), "{failed}");
+}
+
 /// The tiny model, made to take longer texts.
 fn longer(folder: &Folder) -> PathBuf {
     let model = folder.join("model");

@@ -5,6 +5,7 @@ mod common;
 
 use common::{Folder, errors_of, failure, success};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -141,6 +142,52 @@ fn one_digest_on_any_number_of_threads_and_every_time() {
     }
     let (other, _) = simulate(&folder, &program, &["--input", "x=fill 7", "--input", "z=fill 1"]);
     assert_ne!(other["trace_digest"].as_str(), Some(one.as_str()), "other values, another digest");
+}
+
+#[test]
+fn conditions_change_neither_values_nor_program_time() {
+    let folder = Folder::new("conditions");
+    let program = assembled(&folder, "exchange");
+    let inputs = ["--input", "x=fill 7", "--input", "z=random seed=3 min=0 max=255"];
+    let under = |line: &str| {
+        let more: Vec<&str> = line.split_ascii_whitespace().collect();
+        simulate(&folder, &program, &[&inputs[..], &more].concat())
+    };
+    let (nominal, _) = under("");
+    assert_eq!([&nominal["elapsed_min"], &nominal["elapsed_max"]], [&Value::from(329.0); 2]);
+    let zero =
+        |value: &Value| ["replays", "corrected_vectors", "corrected_words"].map(|key| value[key].as_u64().unwrap());
+    assert_eq!(zero(&nominal), [0; 3]);
+    let line = "--drift-ppm 100 --link-jitter --link-error-rate 0.9 --replays 1000 --seed 11";
+    let (harsh, code) = under(line);
+    assert_eq!(code, 0, "{harsh}");
+    for key in ["cycles", "trace_digest", "outputs"] {
+        assert_eq!(harsh[key], nominal[key], "{key}");
+    }
+    let [least, most] = ["elapsed_min", "elapsed_max"].map(|key| harsh[key].as_f64().unwrap());
+    assert!(least < most && (least - 329.0).abs() < 1.1 && (most - 329.0).abs() < 1.1, "{least} {most}");
+    let again = under(&format!("{line} --threads 2")).0;
+    assert_eq!(zero(&again), zero(&harsh));
+    assert_eq!([&again["elapsed_min"], &again["elapsed_max"]], [&harsh["elapsed_min"], &harsh["elapsed_max"]]);
+    assert!(zero(&harsh)[1] > 0, "{harsh}");
+    let text = success(folder.lockstep().arg("simulate").arg(&program).args(inputs).args(line.split(' ')));
+    let told = |what: &str| assert!(text.contains(what), "{what}: {text}");
+    told(&format!("{} vector", zero(&harsh)[1]));
+    told(&format!("{} run", zero(&harsh)[0]));
+    told("cycles of reference time after the start");
+
+    let kind = |line: &str| under(line).0["fault"]["kind"].as_str().unwrap_or("none").to_owned();
+    // One in ten vectors is lost.
+    let kinds: BTreeSet<_> = (0..20).map(|seed| kind(&format!("--link-error-rate 1 --replays 0 --seed {seed}"))).collect();
+    assert_eq!(kinds, ["LinkLost", "none"].map(str::to_owned).into());
+    assert_eq!(under("--dead 0.0").1, 1);
+    assert_eq!(kind("--dead 0.0"), "LinkDead");
+    assert_eq!(kind("--dead 1"), "ChipDead");
+    assert_eq!(kind("--drift-ppm 50000 --drift-extremes"), "LinkLate");
+    assert_eq!(kind("--drift-ppm 50000 --drift-extremes --timing-only"), "LinkLate");
+    let lines = |line: &str| failure(folder.lockstep().arg("simulate").arg(&program).args(line.split(' ')), 2);
+    assert!(lines("--dead x").contains("neither a chip"));
+    assert!(lines("--link-error-rate 2").contains("must be from 0 to 1"));
 }
 
 #[test]

@@ -73,8 +73,8 @@ pub struct Survivors {
 }
 
 impl SystemSpec {
-    /// The system without what is out of order; an error where too little is left, or some of it cannot be reached.
-    pub fn without(&self, outage: &Outage) -> Result<Survivors, SystemError> {
+    /// Whether all that is said to be out of order is there at all.
+    pub fn check(&self, outage: &Outage) -> Result<(), SystemError> {
         let no_chip = |chip: &&u32| **chip >= self.chips;
         let no_link = |(chip, link): &&(u32, u8)| *chip >= self.chips || u32::from(*link) >= self.machine().c2c.links;
         let chip = outage.chips.iter().find(no_chip).map(|chip| format!("chip {chip}"));
@@ -82,6 +82,12 @@ impl SystemSpec {
         if let Some(what) = chip.or_else(link) {
             return Err(SystemError::Absent { name: self.name(), what });
         }
+        Ok(())
+    }
+
+    /// The system without what is out of order; an error where too little is left, or some of it cannot be reached.
+    pub fn without(&self, outage: &Outage) -> Result<Survivors, SystemError> {
+        self.check(outage)?;
         if outage.is_empty() {
             return Ok(Survivors { system: self.clone(), chips: (0..self.chips).collect() });
         }

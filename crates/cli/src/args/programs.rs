@@ -1,7 +1,8 @@
 //! Flags of the commands about machines and programs.
 
-use super::Spread;
+use super::{ConditionArguments, Spread};
 use clap::{Args, Subcommand};
+use lockstep_machine::outage::Outage;
 use std::path::PathBuf;
 
 const COMPILE_EXAMPLES: &str = "\
@@ -23,6 +24,9 @@ pub struct CompileArguments {
     pub system: String,
     #[command(flatten)]
     pub spread: Spread,
+    /// Compile for the system without these: chips (3) and links of chips (0.4), parted by commas
+    #[arg(long, value_name = "LIST")]
+    pub without: Option<Outage>,
     /// Longest sequence in tokens; an entry is made for each of 320, 640, 1280 and so on up to the first that holds it
     #[arg(long, value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub context: u32,
@@ -129,6 +133,7 @@ Examples:
   lockstep simulate add.lks --input 'a=ramp start=0 step=1'
   lockstep simulate add.lks --input a=@a.f32 --output sum=sum.f32 --trace add.perfetto-trace
   lockstep simulate add.lks --timing-only --json
+  lockstep simulate node.lks --input 'x=fill 1' --drift-ppm 100 --link-jitter --link-error-rate 0.001 --seed 7
 
 Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`,
 several parted by `;`, or `@FILE` with the numbers' bytes, little-endian.
@@ -168,7 +173,13 @@ pub struct SimulateArguments {
     /// Flip so many bits of memory before the run, to see them corrected or detected
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000), conflicts_with = "timing_only")]
     pub flip_bits: u32,
-    /// Decides which bits flip
+    /// Chips (3) and links of chips (0.4) that are out of order, parted by commas. With --system, others stand in for dead
+    /// chips where they are wired alike
+    #[arg(long, value_name = "LIST")]
+    pub dead: Option<Outage>,
+    #[command(flatten)]
+    pub conditions: ConditionArguments,
+    /// Decides which bits flip, and what is drawn for the conditions
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Print one JSON object

@@ -8,6 +8,7 @@ use crate::store;
 use crate::system;
 use crate::timetable::tokens_of;
 use anyhow::Result;
+use lockstep_machine::outage::Survivors;
 use lockstep_program::explain::{self, Figures, Spending};
 use lockstep_program::verify::bytes_used;
 use lockstep_program::{Program, file};
@@ -27,7 +28,8 @@ struct Row {
 
 /// Compiles, verifies, writes, and says how long each entry takes.
 pub fn compile(arguments: &CompileArguments) -> Result<()> {
-    let system = system::open(&arguments.system)?;
+    let outage = arguments.without.clone().unwrap_or_default();
+    let Survivors { system, .. } = system::open(&arguments.system)?.without(&outage)?;
     let files: ModelFiles = store::resolve(&arguments.model)?;
     let recipe = Recipe {
         files: &files,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prints the hash of the logits of every position of the prompt and of its greedy continuation, or of the latter alone.
 pub fn digest(arguments: &DigestArguments) -> Result<()> {
-    let mut session = open_on(&arguments.on, arguments.spread, &arguments.model, true)?;
+    let mut session = open_on(&arguments.on, arguments.seed, &arguments.model, true)?;
     let prompt = raw_tokens(&session, &arguments.prompt);
     let digest = Arc::new(Mutex::new(LogitsDigest::new()));
     let others = arguments.batch - 1;

@@ -27,7 +27,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if prompt.is_none() && arguments.json {
         bail!("--json needs a prompt: give one, or pipe it in");
     }
-    let mut session = open_on(&arguments.on, arguments.spread, &arguments.model, arguments.raw)?;
+    let mut session = open_on(&arguments.on, arguments.sampling.seed, &arguments.model, arguments.raw)?;
     let prompter = Prompter::new(&session, arguments.raw).with_context(|| arguments.model.model.clone())?;
     if prompter.is_raw() && !arguments.raw {
         output::note("this model has no chat template: the text is continued as it is");

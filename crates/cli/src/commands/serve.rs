@@ -98,7 +98,8 @@ fn lpu_clock(outline: Outline, system: String) -> LpuClock {
     let name = system.clone();
     std::thread::spawn(move || {
         give_way();
-        let recipe = Recipe::new(&outline, &name, CONTEXT, Spread::default()).ok();
+        let system = crate::system::open(&name).ok();
+        let recipe = system.map(|system| Recipe::new(&outline, system, CONTEXT, Spread::default()));
         let program = recipe.and_then(|recipe| recipe.kept_soon());
         if let Some(table) = program.and_then(|program| Timetable::of(&program).ok()) {
             // The only one who sets it.

@@ -1,16 +1,18 @@
 //! `lockstep simulate PROGRAM`: a program on simulated chips.
 
 use crate::args::SimulateArguments;
+use crate::commands::chip::in_cycles;
 use crate::output::{self, write_file};
 use crate::program::{self, Source, count};
 use crate::system;
 use anyhow::{Context, Result, anyhow, bail};
 use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
+use lockstep_machine::system::SystemSpec;
 use lockstep_program::Program;
 use lockstep_program::program::{Binding, BindingKind, Content, Word};
 use lockstep_program::text::parse_numbers;
-use lockstep_simulator::{Error, Fault, Linked, Report, Simulator, UNITS, write_trace};
+use lockstep_simulator::{Conditions, Error, Fault, Linked, Report, Simulator, UNITS, write_trace};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::process::ExitCode;
@@ -35,12 +37,13 @@ pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
     let Some(program) = program::require(&source, &arguments.program, arguments.json)? else {
         return Ok(ExitCode::FAILURE);
     };
-    system::require(&program, arguments.system.as_deref())?;
+    let system = system::require(&program, arguments.system.as_deref())?;
+    let conditions = conditions(arguments, &program, system.as_ref())?;
     let entry = match &arguments.entry {
         Some(entry) => entry.clone(),
         None => program.entries.first().map(|entry| entry.name.clone()).context("the program has no entry to run")?,
     };
-    match run(arguments, &program, &entry) {
+    match run(arguments, &program, &entry, &conditions) {
         Ok(outcome) => {
             if arguments.json {
                 output::print_json(&as_json(arguments, &program, &entry, &outcome))?;
@@ -65,7 +68,20 @@ pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
     }
 }
 
-fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Result<Outcome> {
+/// The conditions of the run. Where the system is given, chips of it that are wired alike stand in for dead ones.
+fn conditions(arguments: &SimulateArguments, program: &Program<'_>, system: Option<&SystemSpec>) -> Result<Conditions> {
+    let mut conditions = arguments.conditions.conditions(arguments.seed);
+    let Some(outage) = &arguments.dead else { return Ok(conditions) };
+    conditions.outage = outage.clone();
+    if let Some(system) = system {
+        // For its complaint about what is not there.
+        system.check(outage)?;
+        conditions.placement = system.place(program.chips, &program.links, outage).unwrap_or_default();
+    }
+    Ok(conditions)
+}
+
+fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, conditions: &Conditions) -> Result<Outcome> {
     let inputs = inputs(arguments, program)?;
     let files = arguments.output.iter().map(|text| named(text, "--output", "FILE")).collect::<Result<Vec<_>>>()?;
     files.iter().try_for_each(|(name, _)| find(program, BindingKind::Output, name).map(|_| ()))?;
@@ -78,7 +94,7 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Res
         write_file(path, &bytes)?;
     }
     if arguments.timing_only {
-        let report = plain(linked.time(entry))?;
+        let report = plain(linked.time_under(entry, conditions))?;
         let mut seconds = vec![link_seconds];
         for _ in 1..arguments.repeat {
             let begun = Instant::now();
@@ -90,7 +106,9 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Res
     let mut simulator = plain(Simulator::new(&linked, Kernels::detect(), arguments.threads.into()))?;
     inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
     flip(&mut simulator, program, arguments);
-    let report = plain(simulator.run(entry))?;
+    simulator.set_conditions(conditions.clone());
+    let replays = arguments.conditions.replays;
+    let report = plain(simulator.run_replaying(entry, replays))?;
     files.iter().try_for_each(|(name, path)| write_file(path.as_ref(), &plain(simulator.read(name))?))?;
     let all = program.bindings.iter().filter(|binding| binding.kind == BindingKind::Output);
     let outputs = all.map(|b| Ok((b.name.clone(), b.format, plain(simulator.read(&b.name))?)));
@@ -98,7 +116,7 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str) -> Res
     let mut seconds = vec![report.run_time.as_secs_f64()];
     for _ in 1..arguments.repeat {
         inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
-        seconds.push(plain(simulator.run(entry))?.run_time.as_secs_f64());
+        seconds.push(plain(simulator.run_replaying(entry, replays))?.run_time.as_secs_f64());
     }
     Ok(Outcome { report, link_seconds, seconds, outputs })
 }
@@ -260,6 +278,10 @@ fn as_json(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
         "threads": arguments.threads,
         "link_seconds": link_seconds,
         "run_seconds": seconds,
+        "elapsed_min": in_cycles(report.elapsed.least),
+        "elapsed_max": in_cycles(report.elapsed.most),
+        "replays": report.replays,
+        "corrected_vectors": report.link_corrected,
         "corrected_words": report.corrected,
         "issues": by_unit(&|at| json!(counters.issues[at])),
         "utilisation": by_unit(&|at| json!(counters.utilisation[at])),
@@ -324,6 +346,15 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
     lines.push(format!("energy {:.3e} J, of which idle {:.3e} J (estimate)", energy.total(), energy.idle));
     if report.corrected > 0 || arguments.flip_bits > 0 {
         lines.push(format!("{} corrected", count(report.corrected as usize, "word")));
+    }
+    if report.link_corrected > 0 || arguments.conditions.link_error_rate > 0.0 {
+        let (vectors, replays) =
+            (count(report.link_corrected as usize, "vector"), count(report.replays as usize, "run"));
+        lines.push(format!("{vectors} corrected on links, {replays} made again"));
+    }
+    if arguments.conditions.drift_ppm > 0 {
+        let [least, most] = [report.elapsed.least, report.elapsed.most].map(in_cycles);
+        lines.push(format!("chips end {least:.6} to {most:.6} cycles of reference time after the start"));
     }
     lines.push(format!("trace digest {}", output::hex(&report.trace_digest)));
     let what = if arguments.timing_only { "linked anew" } else { "with values" };
