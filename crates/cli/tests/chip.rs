@@ -106,15 +106,18 @@ fn conditions_of_a_system_change_no_bit() {
     };
     let digest = |on: &[&str]| success(tiny("digest", on).args(["--prompt", "the quick brown fox", "--generate", "4"]));
     let chips = ["--on", "lockstep1:2", "--split", "tensor"];
-    let harsh =
-        ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.02", "--replays", "100", "--seed", "5"];
+    let harsh = ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.02", "--replays", "100", "--seed", "5"];
     let want = digest(&["--on", "host"]);
     assert_eq!(digest(&chips), want);
     assert_eq!(digest(&[&chips[..], &harsh].concat()), want);
-    // Chips that are left out: the second of three stands in for none.
-    assert_eq!(digest(&["--on", "lockstep1:3", "--split", "tensor", "--without", "1"]), want);
+    // Without a chip, or without a cable.
+    let three = |without: &'static str| ["--on", "lockstep1:3", "--split", "tensor", "--without", without];
+    assert_eq!([digest(&three("1")), digest(&three("0.1"))], [want.clone(), want]);
 
     let run = |on: &[&str]| json(tiny("run", on).args(["--raw", "--max-tokens", "6", "the quick brown fox"]));
+    // What is left has a time of its own, as exact as the whole's.
+    let [whole, less] = [cycles(&run(&three("0.1")[..4])), cycles(&run(&three("0.1")))];
+    assert!(whole.len() == less.len() && whole[0] < less[0], "{whole:?} {less:?}");
     let (nominal, harsh) = (run(&[&chips[..], &["--seed", "5"]].concat()), run(&[&chips[..], &harsh].concat()));
     assert_eq!(nominal["token_ids"], harsh["token_ids"]);
     assert_eq!(cycles(&nominal), cycles(&harsh));
@@ -288,9 +291,12 @@ fn what_cannot_be_is_one_line() {
     let output = folder.join("x.lks");
     let output = output.to_str().unwrap();
     assert!(fail(&["run", "--on", "lockstep9:1", "x"]).contains("lockstep machine list"));
-    assert!(fail(&["run", "--on", "lockstep1:20000", "x"]).contains("20000 chips"));
+    assert!(fail(&["run", "--on", "lockstep1:20000", "x"]).contains("its links join 1 to 10440"));
+    assert!(fail(&["run", "--on", "lockstep1:8", "--without", "9", "x"]).contains("has no chip 9"));
     assert!(fail(&["digest", "--on", "tsp2020", "--prompt", "x"]).contains("has no lane reducers"));
     assert!(fail(&["compile", "--system", "lockstep1:0", "-o", output]).contains("0 chips"));
+    let apart = ["compile", "--system", "lockstep1:2", "--without", "0.0", "-o", output];
+    assert!(fail(&apart).contains("no cables lead from chip 0 to chip 1"));
     assert!(fail(&["compile", "--context", "1000000", "-o", output]).contains("--context 1000000 is above"));
     let long = "word ".repeat(40);
     let short = ["run", "--on", SYSTEM, "--context", "16", "--raw", &long];

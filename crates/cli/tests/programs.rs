@@ -178,7 +178,8 @@ fn conditions_change_neither_values_nor_program_time() {
 
     let kind = |line: &str| under(line).0["fault"]["kind"].as_str().unwrap_or("none").to_owned();
     // One in ten vectors is lost.
-    let kinds: BTreeSet<_> = (0..20).map(|seed| kind(&format!("--link-error-rate 1 --replays 0 --seed {seed}"))).collect();
+    let kinds: BTreeSet<_> =
+        (0..20).map(|seed| kind(&format!("--link-error-rate 1 --replays 0 --seed {seed}"))).collect();
     assert_eq!(kinds, ["LinkLost", "none"].map(str::to_owned).into());
     assert_eq!(under("--dead 0.0").1, 1);
     assert_eq!(kind("--dead 0.0"), "LinkDead");
@@ -188,6 +189,45 @@ fn conditions_change_neither_values_nor_program_time() {
     let lines = |line: &str| failure(folder.lockstep().arg("simulate").arg(&program).args(line.split(' ')), 2);
     assert!(lines("--dead x").contains("neither a chip"));
     assert!(lines("--link-error-rate 2").contains("must be from 0 to 1"));
+}
+
+#[test]
+fn chips_that_are_wired_alike_stand_in_for_dead_ones() {
+    let folder = Folder::new("spare");
+    let text = folder.join("along.lka");
+    let source = "lockstep 1
+name along
+machine lockstep1
+chips 2
+link 0.8 -> 1.0
+input \"x\" u8 320 at 0:e36.0.0
+output \"y\" u8 320 at 1:w37.0.0
+block \"go\"
+queue mem.e36
+  @0 mem bank0=read:0+b0:e5
+queue send.8
+  @7 send from=e5
+block \"come\"
+queue receive.0
+  @0 receive to=e0
+queue mem.w37
+  @20 mem bank0=write:0+b0:e0
+entry \"main\"
+  run \"go\" chip 0 at 0
+  run \"come\" chip 1 at 284
+";
+    std::fs::write(&text, source).unwrap();
+    let run = |more: &[&str]| simulate(&folder, &text, &[&["--input", "x=fill 5"], more].concat());
+    let (alone, code) = run(&[]);
+    assert_eq!(code, 0, "{alone}");
+    assert_eq!(run(&["--dead", "1"]).0["fault"]["kind"], "ChipDead");
+    // Along a ring of four, chips 2 and 3 are linked like 0 and 1.
+    let (moved, code) = run(&["--dead", "1", "--system", "lockstep1:ring4"]);
+    assert_eq!((code, &moved["trace_digest"]), (0, &alone["trace_digest"]));
+    assert_eq!(run(&["--dead", "0.8", "--system", "lockstep1:ring4"]).1, 0);
+    assert_eq!(run(&["--dead", "1,3", "--system", "lockstep1:ring4"]).0["fault"]["kind"], "ChipDead");
+    let absent = ["simulate", "--input", "x=fill 5", "--dead", "4", "--system", "lockstep1:ring4"];
+    assert!(failure(folder.lockstep().args(absent).arg(&text), 1).contains("has no chip 4"));
 }
 
 #[test]

@@ -68,6 +68,11 @@ fn every_command_about_the_network_prints_what_the_page_says() {
     check("network.md", 5);
 }
 
+#[test]
+fn every_command_about_reliability_prints_what_the_page_says() {
+    check("reliability.md", 3);
+}
+
 /// Runs all commands of a page, more than so many.
 fn check(name: &str, least: usize) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().unwrap();
