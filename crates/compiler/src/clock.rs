@@ -22,7 +22,11 @@ pub(crate) struct Clock<'a> {
 
 impl<'a> Clock<'a> {
     pub(crate) fn new(chips: Chips<'a>, teams: &[Team<'_>]) -> Self {
-        let used: Vec<u32> = teams.iter().flat_map(|team| team.group.chips.iter().copied()).collect();
+        Self::of(chips, teams.iter().flat_map(|team| team.group.chips.iter().copied()).collect())
+    }
+
+    /// The clocks of those chips that run anything.
+    pub(crate) fn of(chips: Chips<'a>, used: Vec<u32>) -> Self {
         Self { spec: chips.machine, height: height(&used, chips), chips: used }
     }
 

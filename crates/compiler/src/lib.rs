@@ -6,6 +6,7 @@
 
 mod chips;
 mod clock;
+mod collective;
 mod compose;
 mod emit;
 mod error;
@@ -18,6 +19,7 @@ mod team;
 mod weights;
 
 pub use chips::Chips;
+pub use collective::{Collected, Collective, Method, compile_collective};
 pub use error::Error;
 pub use plan::{Objective, Split};
 pub use weights::Weights;

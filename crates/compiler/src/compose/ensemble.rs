@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lockstep_machine::access::exchange_cycles;
+use lockstep_machine::access::{drift_slack, exchange_cycles};
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Stream;
@@ -67,16 +67,34 @@ pub(crate) struct Ensemble<'a, 'l> {
     /// From when on the sending side of a chip's link is free, and what was taken last at a receiving side.
     free: BTreeMap<(usize, u8), u64>,
     taken: BTreeMap<(usize, u8), u64>,
+    /// Whether the clocks of all chips are aligned when the blocks begin.
+    aligned: bool,
 }
 
 impl<'a, 'l> Ensemble<'a, 'l> {
     pub(crate) fn new(chips: Vec<Composer<'a, 'l>>, spec: &'a MachineSpec, wires: Vec<Wire>) -> Self {
-        Self { chips, spec, wires, free: BTreeMap::new(), taken: BTreeMap::new() }
+        Self { chips, spec, wires, free: BTreeMap::new(), taken: BTreeMap::new(), aligned: false }
+    }
+
+    /// Blocks that begin when the clocks of all chips have just been aligned: receives allow for the drift since, not for the
+    /// most that there may be.
+    pub(crate) fn aligned(self) -> Self {
+        Self { aligned: true, ..self }
+    }
+
+    /// The links over which anything was sent, by the sending chip's place.
+    pub(crate) fn used(&self) -> impl Iterator<Item = (usize, u8)> + '_ {
+        self.free.keys().copied()
     }
 
     /// The blocks.
     pub(crate) fn finish(self) -> Result<Vec<BlockBuilder<'a>>, Error> {
         self.chips.into_iter().map(Composer::finish).collect()
+    }
+
+    /// The side by which a link leaves a chip.
+    pub(crate) fn link_side(&self, link: u8) -> Hemisphere {
+        self.spec.link_hemisphere(link)
     }
 
     /// A link to each chip that one leads to, in the order of the chips.
@@ -163,19 +181,23 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(arrived)
     }
 
-    /// Sends a vector over several links of a chip: over those of a side together. Gives the cycles of the sends.
+    /// Sends a vector over several links of a chip: over those of a side together that are free together. Gives the cycles
+    /// of the sends.
     pub(crate) fn send(&mut self, parcel: Parcel, wires: &[Wire]) -> Result<Vec<(Wire, u64)>, Error> {
+        let mut together: BTreeMap<(Hemisphere, u64), Vec<Wire>> = BTreeMap::new();
+        for wire in wires {
+            let position = self.spec.position(Queue::Send(wire.out));
+            let from = self.chips[wire.from].slice_position(&parcel.word);
+            let way = u64::from(from.abs_diff(position) + self.spec.mem.read_delay);
+            let free = self.free.get(&(wire.from, wire.out)).copied().unwrap_or_default();
+            let begin = (parcel.ready + way).max(free);
+            together.entry((self.spec.link_hemisphere(wire.out), begin)).or_default().push(*wire);
+        }
         let mut sent = Vec::new();
-        for side in [Hemisphere::West, Hemisphere::East] {
-            let wires: Vec<Wire> =
-                wires.iter().filter(|wire| self.spec.link_hemisphere(wire.out) == side).copied().collect();
-            let Some(Wire { from, out, .. }) = wires.first().copied() else { continue };
-            let free = wires.iter().filter_map(|wire| self.free.get(&(wire.from, wire.out)).copied()).max();
-            let position = self.spec.position(Queue::Send(out));
-            let c = &mut self.chips[from];
-            let way = u64::from(c.slice_position(&parcel.word).abs_diff(position) + self.spec.mem.read_delay);
-            let begin = (parcel.ready + way).max(free.unwrap_or_default());
-            let numbers: Vec<u8> = (0..self.spec.streams as u8).rev().collect();
+        let numbers: Vec<u8> = (0..self.spec.streams as u8).rev().collect();
+        for ((_, begin), wires) in together {
+            let position = self.spec.position(Queue::Send(wires[0].out));
+            let c = &mut self.chips[wires[0].from];
             let cycle = c.first("a send", begin, |c, cycle| {
                 let from = c.read_words(&[parcel.word], parcel.ready, &numbers, position, cycle)?;
                 let all = wires.iter().all(|wire| c.taken.issue(Queue::Send(wire.out), cycle, Inst::Send { from }));
@@ -189,12 +211,20 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(sent)
     }
 
+    /// The cycle in which a vector that was sent in another has come however slow the link and far apart the clocks may be.
+    fn arrival(&self, sent: u64) -> u64 {
+        let at_once = sent + u64::from(exchange_cycles(self.spec));
+        let most = u64::from(self.spec.c2c.slack_max_cycles);
+        // The clocks drift during the wait, too.
+        let suffices = |slack: &u64| self.aligned && drift_slack(self.spec, at_once + slack) <= *slack;
+        at_once + (0..most).find(suffices).unwrap_or(most)
+    }
+
     /// Takes a vector that was sent in a cycle, and writes it to memory of the side where it comes.
     pub(crate) fn receive(&mut self, wire: Wire, sent: u64, target: Target<'_>) -> Result<Parcel, Error> {
         let queue = Queue::Receive(wire.into);
         let (from, side) = (self.spec.position(queue), self.spec.link_hemisphere(wire.into));
-        // However long ago the clocks were aligned.
-        let arrives = sent + u64::from(exchange_cycles(self.spec) + self.spec.c2c.slack_max_cycles);
+        let arrives = self.arrival(sent);
         let last = self.taken.get(&(wire.to, wire.into)).map_or(0, |last| last + 1);
         let side = match target {
             Target::Fixed(words) => words.first().map_or(side, |word| word.hemisphere),

@@ -275,6 +275,26 @@ impl Composer<'_, '_> {
         })
     }
 
+    /// Copies a vector to memory of the other side, past the vector unit.
+    pub(crate) fn carry(&mut self, word: Word, ready: u64) -> Result<Stored, Error> {
+        let (from, direction) = (self.slice_position(&word), word.hemisphere.inward());
+        let side = if word.hemisphere == Hemisphere::West { Hemisphere::East } else { Hemisphere::West };
+        self.first("a copy", ready, |c, cycle| {
+            let appears = cycle + u64::from(c.spec.mem.read_delay);
+            (0..c.spec.streams as u8).rev().find_map(|number| {
+                let mark = c.mark();
+                let stream = Stream { direction, number };
+                let read = memory(word.bank, Slot::Read(Address { word: word.word, base: 0 }, stream));
+                let stored = c.write(stream, Format::I8, from, appears, side, ANY);
+                let taken = stored.filter(|_| c.taken.issue(Queue::Mem(word.hemisphere, word.slice), cycle, read));
+                if taken.is_none() {
+                    c.rollback(&mark);
+                }
+                taken
+            })
+        })
+    }
+
     /// Writes the value to fixed words.
     pub(crate) fn write_to(&mut self, value: Value, words: &[Word]) -> Result<(), Error> {
         self.put(value, words[0].hemisphere, Target::Fixed(words))

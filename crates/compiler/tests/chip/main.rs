@@ -2,6 +2,7 @@
 //! programs kept what they predicted.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
+mod collective;
 mod common;
 mod conformance;
 mod layer;
@@ -16,8 +17,16 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let tests =
-        [conformance::TESTS, layer::TESTS, many::TESTS, mutation::TESTS, random::TESTS, shapes::TESTS, smollm2::TESTS];
+    let tests = [
+        collective::TESTS,
+        conformance::TESTS,
+        layer::TESTS,
+        many::TESTS,
+        mutation::TESTS,
+        random::TESTS,
+        shapes::TESTS,
+        smollm2::TESTS,
+    ];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         Trial::test(*name, move || {

@@ -1,0 +1,104 @@
+//! Values on their way: over cables, from chip to chip.
+
+use std::collections::BTreeSet;
+
+use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::network::Cable;
+use lockstep_program::program::Word;
+
+use crate::compose::Stored;
+use crate::compose::ensemble::{Ensemble, Parcel, Wire};
+use crate::compose::memory::Target;
+use crate::error::Error;
+
+/// A cable that a value takes, and the words that it comes to lie in behind it, one for each byte plane.
+#[derive(Clone, Debug)]
+pub(super) struct Leg {
+    pub(super) cable: Cable,
+    pub(super) words: Vec<Word>,
+}
+
+/// A value of one chip that is to reach others.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) chip: u32,
+    /// Where it lies there: any of these.
+    pub(super) copies: Vec<Stored>,
+    /// A tree: each leg begins at the chip, or where an earlier one ends.
+    pub(super) legs: Vec<Leg>,
+}
+
+/// What came of deliveries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Delivered {
+    /// For each delivery and each of its legs, where the value lies behind it.
+    pub(super) arrived: Vec<Vec<Stored>>,
+    /// The most cables that a value took one after the other.
+    pub(super) hops: u32,
+}
+
+/// A byte plane of a delivery that is at the chip itself, or behind one of its legs, from a cycle on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    ready: u64,
+    delivery: usize,
+    plane: usize,
+    leg: Option<usize>,
+    hops: u32,
+}
+
+/// Sends everything on its way, each vector as soon as it is there and the link is free: what is ready first goes first, then
+/// in the order of the deliveries.
+pub(super) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) -> Result<Delivered, Error> {
+    let mut found = Delivered::default();
+    let mut events = BTreeSet::new();
+    for (index, delivery) in deliveries.iter().enumerate() {
+        let Some(first) = delivery.copies.first() else { continue };
+        let stored = |leg: &Leg| Stored { words: leg.words.clone(), format: first.format, ready: 0 };
+        found.arrived.push(delivery.legs.iter().map(stored).collect());
+        let ready = delivery.copies.iter().map(|copy| copy.ready).min().unwrap_or_default();
+        events.extend((0..first.words.len()).map(|plane| Event { ready, delivery: index, plane, leg: None, hops: 0 }));
+    }
+    while let Some(event) = events.pop_first() {
+        let delivery = &deliveries[event.delivery];
+        for (parcel, legs) in onward(ensemble, delivery, event) {
+            let wires: Vec<Wire> = legs.iter().map(|leg| wire(delivery.legs[*leg].cable)).collect();
+            for (wire, cycle) in ensemble.send(parcel, &wires)? {
+                let own = |leg: &&usize| delivery.legs[**leg].cable.from_link == wire.out;
+                let Some(leg) = legs.iter().find(own).copied() else { continue };
+                let word = delivery.legs[leg].words[event.plane];
+                let there = ensemble.receive(wire, cycle, Target::Fixed(&[word]))?;
+                let stored = &mut found.arrived[event.delivery][leg];
+                stored.ready = stored.ready.max(there.ready);
+                let hops = event.hops + 1;
+                found.hops = found.hops.max(hops);
+                events.insert(Event { ready: there.ready, leg: Some(leg), hops, ..event });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The legs by which a byte plane goes on from where it is: by the side where they leave, with the copy that is nearer.
+fn onward(ensemble: &Ensemble<'_, '_>, delivery: &Delivery, event: Event) -> Vec<(Parcel, Vec<usize>)> {
+    let chip = event.leg.map_or(delivery.chip, |leg| delivery.legs[leg].cable.to_chip);
+    let legs = || (0..delivery.legs.len()).filter(|leg| delivery.legs[*leg].cable.from_chip == chip);
+    let side = |leg: &usize| ensemble.link_side(delivery.legs[*leg].cable.from_link);
+    let parcel = |side: Hemisphere| {
+        if let Some(leg) = event.leg {
+            return Some(Parcel { word: delivery.legs[leg].words[event.plane], ready: event.ready });
+        }
+        let near = delivery.copies.iter().find(|copy| copy.hemisphere() == side).or(delivery.copies.first())?;
+        Some(Parcel { word: near.words[event.plane], ready: near.ready })
+    };
+    let of_side = |of: Hemisphere| {
+        let legs: Vec<usize> = legs().filter(|leg| side(leg) == of).collect();
+        parcel(of).filter(|_| !legs.is_empty()).map(|parcel| (parcel, legs))
+    };
+    [Hemisphere::West, Hemisphere::East].into_iter().filter_map(of_side).collect()
+}
+
+fn wire(cable: Cable) -> Wire {
+    let Cable { from_chip, from_link, to_chip, to_link } = cable;
+    Wire { from: from_chip as usize, out: from_link, to: to_chip as usize, into: to_link }
+}

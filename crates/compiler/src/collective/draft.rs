@@ -1,0 +1,154 @@
+//! A collective in the making, and how it becomes a program.
+
+use std::collections::BTreeMap;
+
+use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::inst::operand::Format;
+use lockstep_machine::system::SystemSpec;
+use lockstep_program::Program;
+use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
+use lockstep_program::program::{BASES, BindingKind, QueueText, Word};
+
+use super::Method;
+use super::deliver::{Delivery, deliver};
+use crate::chips::Chips;
+use crate::clock::Clock;
+use crate::compose::Composer;
+use crate::compose::Stored;
+use crate::compose::ensemble::Ensemble;
+use crate::error::Error;
+use crate::place::layout::{Layout, Zone};
+
+/// Slices of a hemisphere that values lie in: those next to the links.
+const SLICES: u8 = 12;
+
+/// What all chips do.
+pub(super) struct Draft<'a> {
+    system: &'a SystemSpec,
+    name: &'static str,
+    pub(super) method: Method,
+    pub(super) ensemble: Ensemble<'a, 'static>,
+    /// Values that the host writes or reads, by chip, in the order of their vectors.
+    pub(super) inputs: BTreeMap<u32, Vec<Vec<Word>>>,
+    pub(super) outputs: BTreeMap<u32, Vec<Vec<Word>>>,
+    /// The most cables that a value depends on one after the other.
+    pub(super) hops: u32,
+}
+
+/// A draft whose code is written.
+pub(super) struct Finished<'a> {
+    draft: Parts<'a>,
+    blocks: Vec<BlockBuilder<'a>>,
+    /// Cycles of the longest block.
+    pub(super) cycles: u64,
+    pub(super) method: Method,
+    pub(super) hops: u32,
+}
+
+struct Parts<'a> {
+    system: &'a SystemSpec,
+    name: &'static str,
+    inputs: BTreeMap<u32, Vec<Vec<Word>>>,
+    outputs: BTreeMap<u32, Vec<Vec<Word>>>,
+    used: Vec<(usize, u8)>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(system: &'a SystemSpec, name: &'static str, method: Method) -> Self {
+        let spec = system.machine();
+        let mut layout = Layout::new(spec);
+        let end = layout.far.end.max(1);
+        layout.values = Zone { first: end.saturating_sub(SLICES), end };
+        let chips = (0..system.chips).map(|_| Composer::new(name, spec, &layout, &[], None)).collect();
+        let ensemble = Ensemble::new(chips, spec, Vec::new()).aligned();
+        Self { system, name, method, ensemble, inputs: BTreeMap::new(), outputs: BTreeMap::new(), hops: 0 }
+    }
+
+    /// New words on a chip, in as many slices as the format has byte planes.
+    pub(super) fn words(&mut self, chip: u32, side: Hemisphere, format: Format) -> Result<Vec<Word>, Error> {
+        self.ensemble.chips[chip as usize].layout.near_words("a vector of a collective", side, format)
+    }
+
+    /// An input's next vector.
+    pub(super) fn input(&mut self, chip: u32, side: Hemisphere, format: Format) -> Result<Stored, Error> {
+        let words = self.words(chip, side, format)?;
+        self.inputs.entry(chip).or_default().push(words.clone());
+        Ok(Stored { words, format, ready: 0 })
+    }
+
+    /// Sends everything on its way, behind what was sent before.
+    pub(super) fn deliver(&mut self, deliveries: &[Delivery]) -> Result<Vec<Vec<Stored>>, Error> {
+        let delivered = deliver(&mut self.ensemble, deliveries)?;
+        self.hops += delivered.hops;
+        Ok(delivered.arrived)
+    }
+
+    /// Sends one value on its way, without counting its hops.
+    pub(super) fn deliver_alone(&mut self, delivery: &Delivery) -> Result<Vec<Stored>, Error> {
+        let delivered = deliver(&mut self.ensemble, std::slice::from_ref(delivery))?;
+        Ok(delivered.arrived.into_iter().flatten().collect())
+    }
+
+    /// Writes the code.
+    pub(super) fn finish(self) -> Result<Finished<'a>, Error> {
+        let used = self.ensemble.used().collect();
+        let Self { system, name, method, inputs, outputs, hops, ensemble } = self;
+        let blocks = ensemble.finish()?;
+        let cycles = blocks.iter().map(|block| block.finish().cycles).max().unwrap_or_default();
+        Clock::of(system.into(), Vec::new()).aligned_cycles_max(cycles)?;
+        Ok(Finished { draft: Parts { system, name, inputs, outputs, used }, blocks, cycles, method, hops })
+    }
+}
+
+impl Finished<'_> {
+    /// The program: chips that do anything align, and begin together.
+    pub(super) fn program(self, format: Format) -> Result<Program<'static>, Error> {
+        let Parts { system, name, inputs, outputs, used } = self.draft;
+        let spec = system.machine();
+        let mut program = ProgramBuilder::new(name, spec);
+        program.chips(system.chips);
+        for cable in system.cables().iter().filter(|cable| used.contains(&(cable.from_chip as usize, cable.from_link)))
+        {
+            program.link((cable.from_chip, cable.from_link), (cable.to_chip, cable.to_link));
+        }
+        for (kind, letter, all) in [(BindingKind::Input, "x", inputs), (BindingKind::Output, "y", outputs)] {
+            for (chip, vectors) in all {
+                let elements = vectors.len() as u32 * spec.lanes();
+                let words = vectors.into_iter().flatten().map(|word| Word { chip, ..word });
+                program.binding(&format!("{letter}.{chip}"), kind, format, elements, words);
+            }
+        }
+        let busy: Vec<u32> = (0..)
+            .zip(&self.blocks)
+            .filter(|(_, block)| !block.finish().queues.is_empty())
+            .map(|(chip, _)| chip)
+            .collect();
+        let clock = Clock::of(Chips::from(system), busy.clone());
+        let entry = program.entry(name);
+        let starts: BTreeMap<u32, u64> = clock.start().collect();
+        let align = match starts.values().next() {
+            Some(cycles) => Some(program.block(&clock.block(*cycles)?)),
+            None => None,
+        };
+        // Chips that do the same at the same time have one block.
+        let mut known: BTreeMap<Vec<Text>, u32> = BTreeMap::new();
+        for chip in busy {
+            let block = &self.blocks[chip as usize];
+            let key = block.finish().queues.into_iter().map(text).collect();
+            let number = *known.entry(key).or_insert_with(|| program.block(block));
+            let start = starts.get(&chip).copied().unwrap_or_default();
+            if let Some(align) = align {
+                program.instance(entry, align, chip, 0, [0; BASES]);
+            }
+            program.instance(entry, number, chip, start, [0; BASES]);
+        }
+        program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
+    }
+}
+
+/// A queue and its instructions.
+type Text = (lockstep_machine::geometry::Queue, Vec<[u8; lockstep_machine::inst::INST_BYTES]>);
+
+fn text(queue: QueueText) -> Text {
+    (queue.queue, queue.insts)
+}

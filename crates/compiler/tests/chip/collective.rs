@@ -1,0 +1,143 @@
+//! Collectives on simulated chips: everybody has what they should have, in the predicted cycles.
+
+use crate::common::chip::link;
+use crate::common::random::Random;
+use lockstep_compiler::{Collected, Collective, Method, compile_collective};
+use lockstep_kernels::Kernels;
+use lockstep_machine::system::SystemSpec;
+use lockstep_simulator::Simulator;
+
+/// All of them.
+pub const TESTS: &[(&str, fn())] = &[
+    ("collective::sums_in_a_node_are_exact", sums_in_a_node_are_exact),
+    ("collective::sums_over_nodes_are_exact", sums_over_nodes_are_exact),
+    ("collective::sums_over_any_cables_are_exact", sums_over_any_cables_are_exact),
+    ("collective::gathered_vectors_are_those_that_were_there", gathered_vectors_are_those_that_were_there),
+    ("collective::broadcasts_reach_all", broadcasts_reach_all),
+    ("collective::transfers_arrive", transfers_arrive),
+];
+
+fn made(system: &str, collective: Collective, vectors: usize) -> Collected {
+    let chips = SystemSpec::preset(system).unwrap();
+    let made = compile_collective(&chips, collective, vectors).unwrap_or_else(|error| panic!("{system}: {error}"));
+    let cycles = made.program.entries[0].cycles;
+    println!(
+        "{system} {} of {vectors}: {cycles} cycles, {}, {} hops: {:?}",
+        collective.name(),
+        made.method,
+        made.hops,
+        made.tried
+    );
+    made
+}
+
+/// What chips have, in bytes.
+type Held = Vec<(u32, Vec<u8>)>;
+
+/// Runs a program on random inputs of so few bits that no sum overflows; gives the bytes of all inputs and outputs by chip.
+fn run(made: &Collected) -> (Held, Held) {
+    let program = &made.program;
+    let linked = link(program);
+    let mut simulator = Simulator::new(&linked, Kernels::detect(), 2).unwrap();
+    let mut random = Random(11);
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let chip = |name: &str| name[2..].parse().unwrap();
+    for binding in program.bindings.iter().filter(|binding| binding.name.starts_with("x.")) {
+        let count = binding.elements as usize;
+        let bytes: Vec<u8> = match binding.format.streams() {
+            1 => (0..count).map(|_| random.below(256) as u8).collect(),
+            _ => (0..count).flat_map(|_| (random.below(1 << 27) as i32 - (1 << 26)).to_le_bytes()).collect(),
+        };
+        simulator.write(&binding.name, &bytes).unwrap();
+        inputs.push((chip(&binding.name), bytes));
+    }
+    let report = simulator.run(&program.entries[0].name).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(report.cycles, report.cycles_predicted);
+    for binding in program.bindings.iter().filter(|binding| binding.name.starts_with("y.")) {
+        outputs.push((chip(&binding.name), simulator.read(&binding.name).unwrap()));
+    }
+    (inputs, outputs)
+}
+
+fn sums(system: &str, vectors: usize, method: Method) {
+    let made = made(system, Collective::AllReduce, vectors);
+    assert_eq!(made.method, method, "{system}, {vectors} vectors");
+    let chips = made.program.chips as usize;
+    let (inputs, outputs) = run(&made);
+    let numbers = |bytes: &[u8]| -> Vec<i32> {
+        bytes.chunks_exact(4).map(|four| i32::from_le_bytes(four.try_into().unwrap())).collect()
+    };
+    let mut sum = vec![0_i32; inputs[0].1.len() / 4];
+    for (_, input) in &inputs {
+        sum.iter_mut().zip(numbers(input)).for_each(|(sum, number)| *sum += number);
+    }
+    assert_eq!((inputs.len(), outputs.len()), (chips, chips));
+    for (chip, output) in outputs {
+        assert!(numbers(&output) == sum, "{system}, {vectors} vectors: chip {chip} has another sum");
+    }
+}
+
+fn sums_in_a_node_are_exact() {
+    sums("lockstep1:2", 1, Method::Gather);
+    sums("lockstep1:3", 2, Method::Gather);
+    sums("lockstep1:8", 1, Method::Gather);
+    sums("lockstep1:8", 16, Method::Scatter);
+}
+
+fn sums_over_nodes_are_exact() {
+    sums("lockstep1:16", 3, Method::Nodes);
+    sums("lockstep1:24", 1, Method::Nodes);
+    sums("lockstep1:nodes24", 1, Method::Nodes);
+}
+
+fn sums_over_any_cables_are_exact() {
+    sums("lockstep1:12", 1, Method::Nodes);
+    sums("lockstep1:ring5", 1, Method::Gather);
+    sums("lockstep1:ring11", 2, Method::Tree);
+    sums("lockstep1:20", 1, Method::Tree);
+}
+
+fn gathered_vectors_are_those_that_were_there() {
+    for (system, vectors) in [("lockstep1:2", 3), ("lockstep1:8", 2), ("lockstep1:ring5", 1), ("lockstep1:18", 1)] {
+        let (inputs, outputs) = run(&made(system, Collective::AllGather, vectors));
+        let all: Vec<u8> = inputs.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        for (chip, output) in outputs {
+            assert!(output == all, "{system}: chip {chip} has something else");
+        }
+    }
+}
+
+fn broadcasts_reach_all() {
+    for (system, from, vectors, method) in [
+        ("lockstep1:8", 3, 2, Method::Shortest),
+        ("lockstep1:8", 3, 40, Method::Detours),
+        ("lockstep1:ring4", 1, 3, Method::Shortest),
+        ("lockstep1:18", 17, 2, Method::Shortest),
+    ] {
+        let made = made(system, Collective::Broadcast { from }, vectors);
+        assert_eq!(made.method, method, "{system}, {vectors} vectors");
+        let chips = made.program.chips as usize;
+        let (inputs, outputs) = run(&made);
+        assert_eq!((inputs.len(), outputs.len()), (1, chips - 1));
+        for (chip, output) in outputs {
+            assert!(output == inputs[0].1, "{system}: chip {chip} has something else");
+        }
+    }
+}
+
+fn transfers_arrive() {
+    for (system, from, to, vectors, method) in [
+        ("lockstep1:2", 0, 1, 3, Method::Shortest),
+        ("lockstep1:8", 5, 2, 8, Method::Shortest),
+        ("lockstep1:8", 5, 2, 60, Method::Detours),
+        ("lockstep1:ring6", 0, 3, 4, Method::Shortest),
+        ("lockstep1:72", 3, 70, 12, Method::Shortest),
+        ("lockstep1:72", 3, 4, 40, Method::Detours),
+    ] {
+        let made = made(system, Collective::Transfer { from, to }, vectors);
+        assert_eq!(made.method, method, "{system}, {vectors} vectors");
+        let (inputs, outputs) = run(&made);
+        assert_eq!(inputs, [(from, outputs[0].1.clone())], "{system}");
+        assert_eq!(outputs[0].0, to);
+    }
+}
