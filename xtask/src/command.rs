@@ -49,7 +49,8 @@ pub(crate) fn lockstep(given: Option<&Path>) -> Result<PathBuf> {
         ensure!(path.is_file(), "{}: no such file: check --lockstep", path.display());
         return Ok(path.to_path_buf());
     }
-    pass(cargo().args(["build", "--release", "--package", "lockstep-cli"]).current_dir(root()?))?;
+    // Of the whole workspace, so that no crate is built with other features than for its tests.
+    pass(cargo().args(["build", "--release", "--bin", "lockstep"]).current_dir(root()?))?;
     // Both binaries are built into the same folder, wherever CARGO_TARGET_DIR has it.
     let path = std::env::current_exe()?.with_file_name(format!("lockstep{}", std::env::consts::EXE_SUFFIX));
     ensure!(path.is_file(), "{}: not built there: give --lockstep", path.display());

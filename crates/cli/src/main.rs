@@ -27,7 +27,7 @@ mod statistics;
 mod store;
 mod system;
 mod timetable;
-#[cfg(feature = "otel")]
+#[cfg(any(feature = "otel", test))]
 mod traces;
 
 use clap::Parser;

@@ -32,6 +32,7 @@ pub struct Exporter {
 }
 
 /// The layer and its exporter; none where no collector is named.
+#[cfg(feature = "otel")]
 pub fn from_environment() -> Option<(Traces, Exporter)> {
     let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let all = || named("OTEL_EXPORTER_OTLP_ENDPOINT").map(|url| format!("{}/v1/traces", url.trim_end_matches('/')));
