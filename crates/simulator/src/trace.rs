@@ -189,9 +189,13 @@ impl Writer<'_> {
             let name = Some(self.name(&label(&issue.what.inst))?);
             let (starting, ending) = flows.of.remove(&issue.id).unwrap_or_default();
             let begin = instance.start + issue.cycle;
+            let cycles = match issue.what.inst {
+                Inst::RuntimeDeskew { cycles } => cycles.get().into(),
+                _ => 1,
+            };
             let event = Event { name, kind: BEGIN, track, flows: starting, ending_flows: ending, ..Event::default() };
             self.event(begin, event)?;
-            self.event(begin + 1, Event { kind: END, track, ..Event::default() })?;
+            self.event(begin + cycles, Event { kind: END, track, ..Event::default() })?;
         }
         Ok(())
     }
