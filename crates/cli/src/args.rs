@@ -1,10 +1,12 @@
 //! Flags: each is described once here, for parsing, `--help` and completions alike.
 
+mod collective;
 mod conditions;
 mod keys;
 mod programs;
 mod serve;
 
+pub use collective::CollectiveArguments;
 pub use conditions::{ConditionArguments, OnArguments};
 pub use keys::KeysCommand;
 pub use programs::{
@@ -91,6 +93,8 @@ pub enum Command {
     Simulate(SimulateArguments),
     /// Write the program of a model's first decoder layer alone, from x to y
     Layer(LayerArguments),
+    /// Let the chips of a system add up, gather, broadcast or hand over vectors, in cycles known beforehand
+    Collective(CollectiveArguments),
     /// Describe machines
     Machine {
         #[command(subcommand)]

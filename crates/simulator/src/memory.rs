@@ -16,10 +16,11 @@ pub(crate) struct Bank {
     pub(crate) number: u8,
 }
 
-/// All banks of a chip; those that nothing uses take no room.
+/// All banks of a chip. Those that nothing uses take no room, nor do pages of zeros that nothing has written: a bank is
+/// made of bytes, which the system gives out zeroed.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    contents: Vec<Option<Vec<Bytes>>>,
+    contents: Vec<Option<Vec<u8>>>,
     slices: usize,
     words: usize,
     /// Bits that flipped and were not yet written over: by bank, word and superlane, positions in the codeword.
@@ -51,7 +52,8 @@ impl Memory {
     /// A word without its check.
     pub(crate) fn word_mut(&mut self, at: Bank, word: usize) -> &mut Bytes {
         let (index, words) = (self.index(at), self.words);
-        &mut self.contents[index].get_or_insert_with(|| vec![[0; LANES]; words])[word]
+        let bank = self.contents[index].get_or_insert_with(|| vec![0; words * LANES]);
+        &mut bank.as_chunks_mut().0[word]
     }
 
     /// From now on keeps what is written over.

@@ -5,6 +5,7 @@ mod bench;
 mod cache;
 mod chat;
 mod chip;
+mod collective;
 mod compile;
 mod completions;
 mod digest;
@@ -47,6 +48,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Explain(arguments) => return explain::explain(&arguments),
         Command::Simulate(arguments) => return simulate::simulate(&arguments),
         Command::Layer(arguments) => layer::layer(&arguments)?,
+        Command::Collective(arguments) => collective::collective(&arguments)?,
         Command::Machine { what } => return machine::machine(&what),
         Command::Cache { what } => cache::cache(&what)?,
         Command::Completions { shell } => completions::completions(shell)?,

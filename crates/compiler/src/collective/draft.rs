@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_machine::geometry::Hemisphere;
+use lockstep_machine::access::aligned_cycles_max;
+use lockstep_machine::geometry::{Hemisphere, Queue};
+use lockstep_machine::inst::INST_BYTES;
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::system::SystemSpec;
 use lockstep_program::Program;
@@ -19,8 +21,9 @@ use crate::compose::ensemble::Ensemble;
 use crate::error::Error;
 use crate::place::layout::{Layout, Zone};
 
-/// Slices of a hemisphere that values lie in: those next to the links.
-const SLICES: u8 = 12;
+/// Slices of a hemisphere that values lie in, if it has so many: those next to the links. A chip of a node gets four byte planes
+/// from each of seven others and has four of its own; one cycle reads all of them if each lies in another slice.
+const SLICES: u8 = 32;
 
 /// What all chips do.
 pub(super) struct Draft<'a> {
@@ -33,6 +36,8 @@ pub(super) struct Draft<'a> {
     pub(super) outputs: BTreeMap<u32, Vec<Vec<Word>>>,
     /// The most cables that a value depends on one after the other.
     pub(super) hops: u32,
+    /// Words given out on a chip's side, so that the next lie in other slices.
+    given: BTreeMap<(u32, Hemisphere), usize>,
 }
 
 /// A draft whose code is written.
@@ -61,12 +66,33 @@ impl<'a> Draft<'a> {
         layout.values = Zone { first: end.saturating_sub(SLICES), end };
         let chips = (0..system.chips).map(|_| Composer::new(name, spec, &layout, &[], None)).collect();
         let ensemble = Ensemble::new(chips, spec, Vec::new()).aligned();
-        Self { system, name, method, ensemble, inputs: BTreeMap::new(), outputs: BTreeMap::new(), hops: 0 }
+        let [inputs, outputs] = [BTreeMap::new(), BTreeMap::new()];
+        Self { system, name, method, ensemble, inputs, outputs, hops: 0, given: BTreeMap::new() }
     }
 
-    /// New words on a chip, in as many slices as the format has byte planes.
+    /// New words on a chip, one for each byte plane of a format: in turn over the slices, from the links inward, and over
+    /// the banks.
     pub(super) fn words(&mut self, chip: u32, side: Hemisphere, format: Format) -> Result<Vec<Word>, Error> {
-        self.ensemble.chips[chip as usize].layout.near_words("a vector of a collective", side, format)
+        let layout = &mut self.ensemble.chips[chip as usize].layout;
+        let Zone { first, end } = layout.values;
+        let given = self.given.entry((chip, side)).or_default();
+        let mut words = Vec::new();
+        for _ in 0..format.streams() {
+            let (slice, lap) = (*given % usize::from(end - first), *given / usize::from(end - first));
+            let next = layout.next(side, end - 1 - slice as u8, (lap % 2) as u8);
+            let word = next.ok_or_else(|| Error::memory("a vector of a collective", 1, layout.values))?;
+            layout.take(word);
+            words.push(word);
+            *given += 1;
+        }
+        Ok(words)
+    }
+
+    /// An output's next vector.
+    pub(super) fn output(&mut self, chip: u32, side: Hemisphere, format: Format) -> Result<Vec<Word>, Error> {
+        let words = self.words(chip, side, format)?;
+        self.outputs.entry(chip).or_default().push(words.clone());
+        Ok(words)
     }
 
     /// An input's next vector.
@@ -92,10 +118,14 @@ impl<'a> Draft<'a> {
     /// Writes the code.
     pub(super) fn finish(self) -> Result<Finished<'a>, Error> {
         let used = self.ensemble.used().collect();
-        let Self { system, name, method, inputs, outputs, hops, ensemble } = self;
+        let Self { system, name, method, inputs, outputs, hops, ensemble, .. } = self;
         let blocks = ensemble.finish()?;
         let cycles = blocks.iter().map(|block| block.finish().cycles).max().unwrap_or_default();
-        Clock::of(system.into(), Vec::new()).aligned_cycles_max(cycles)?;
+        let most = aligned_cycles_max(system.machine()).unwrap_or_default();
+        if cycles > most {
+            let expected = format!("at most {most}, for which aligned clocks stay in line: use fewer vectors");
+            return Err(Error::shape(format!("cycles of {name} ({method})"), cycles, expected));
+        }
         Ok(Finished { draft: Parts { system, name, inputs, outputs, used }, blocks, cycles, method, hops })
     }
 }
@@ -147,7 +177,7 @@ impl Finished<'_> {
 }
 
 /// A queue and its instructions.
-type Text = (lockstep_machine::geometry::Queue, Vec<[u8; lockstep_machine::inst::INST_BYTES]>);
+type Text = (Queue, Vec<[u8; INST_BYTES]>);
 
 fn text(queue: QueueText) -> Text {
     (queue.queue, queue.insts)

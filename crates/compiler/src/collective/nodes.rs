@@ -6,12 +6,9 @@ use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::network::Cable;
 use lockstep_machine::system::SystemSpec;
 
-use super::deliver::Delivery;
 use super::draft::Draft;
-use super::moves::leg;
-use super::reduce::{FORMAT, Parts, To, Underway, Values, arrived, begun, delivery, sum, total};
+use super::reduce::{FORMAT, Parts, Underway, arrived, delivery, draft, exchange, sum, total};
 use super::{Method, SIDE};
-use crate::compose::Stored;
 use crate::error::Error;
 
 /// A system whose nodes have cables between each two of their chips, and between each two of them.
@@ -67,43 +64,36 @@ impl<'a> Nodes<'a> {
 
     /// The sum of all chips.
     pub(super) fn reduce(&self, vectors: usize) -> Result<Draft<'a>, Error> {
-        let (mut draft, inputs, outputs) = begun(self.system, Method::Nodes, vectors)?;
+        let mut draft = draft(self.system, Method::Nodes);
+        let in_node = exchange(&mut draft, self.system.chips, vectors, |_, chip| self.mates(chip))?;
+        let (sums, across) = self.across(&mut draft, &in_node)?;
+        let mut parts = arrived(&mut draft, across, sums)?;
         let mut deliveries = Vec::new();
-        for (vector, own) in inputs.iter().enumerate() {
-            for (chip, own) in (0..).zip(own) {
-                deliveries.push((vector, delivery(&mut draft, chip, own, &self.mates(chip))?));
-            }
-        }
-        let in_node = arrived(&mut draft, deliveries, &inputs)?;
-        let (sums, deliveries) = self.across(&mut draft, &in_node)?;
-        let from_others = arrived(&mut draft, deliveries, &sums)?;
-        let mut deliveries = Vec::new();
-        let mut parts: Vec<(usize, usize, Stored)> = Vec::new();
-        for (vector, chips) in from_others.iter().enumerate() {
-            for (chip, parts_of) in (0..).zip(chips) {
+        for (vector, chips) in parts.iter_mut().enumerate() {
+            for (chip, parts) in (0..).zip(chips) {
                 // The first is the sum of its own node, which its mates have, too.
-                let copies = match &parts_of[1..] {
-                    [] => continue,
-                    [one] => vec![one.clone()],
-                    several => sum(&mut draft.ensemble.chips[chip as usize], several, To::Sides(&[SIDE]))?,
-                };
-                parts.push((vector, chip as usize, copies[0].clone()));
-                let legs = self.mates(chip).into_iter().map(|cable| leg(&mut draft, cable, FORMAT));
-                let legs = legs.collect::<Result<_, _>>()?;
-                deliveries.push((vector, Delivery { chip, copies, legs }));
+                let mut copies = parts.split_off(1);
+                if copies.len() > 1 {
+                    let words = draft.words(chip, SIDE, FORMAT)?;
+                    copies = sum(&mut draft.ensemble.chips[chip as usize], &copies, &[words])?;
+                }
+                if let [received] = &copies[..] {
+                    // Added up while the mates' parts are on their way, and out of theirs.
+                    let words = draft.words(chip, Hemisphere::East, FORMAT)?;
+                    parts.push(received.clone());
+                    *parts = sum(&mut draft.ensemble.chips[chip as usize], parts, &[words])?;
+                    deliveries.push((vector, delivery(&mut draft, chip, copies, self.mates(chip))?));
+                }
             }
         }
-        let mut all = arrived(&mut draft, deliveries, &sums)?;
-        for (vector, chip, part) in parts {
-            all[vector][chip].push(part);
-        }
-        total(&mut draft, &all, &outputs)?;
+        let parts = arrived(&mut draft, deliveries, parts)?;
+        total(&mut draft, &parts)?;
         Ok(draft)
     }
 
-    /// Adds up what each chip has of its node, and sends it to other nodes.
-    fn across(&self, draft: &mut Draft<'a>, parts: &Parts) -> Result<(Values, Underway), Error> {
-        let (mut sums, mut deliveries) = (Vec::new(), Vec::new());
+    /// Adds up what each chip has of its node, and sends it to other nodes; the sums, and what is on its way.
+    fn across(&self, draft: &mut Draft<'a>, parts: &Parts) -> Result<(Parts, Underway), Error> {
+        let (mut sums, mut underway) = (Vec::new(), Vec::new());
         for (vector, parts) in parts.iter().enumerate() {
             let crossing = self.crossing(vector);
             let mut own = Vec::new();
@@ -114,15 +104,16 @@ impl<'a> Nodes<'a> {
                 sides.push(SIDE);
                 sides.sort_unstable();
                 sides.dedup();
-                let copies = sum(&mut draft.ensemble.chips[chip as usize], parts, To::Sides(&sides))?;
-                own.extend(copies.first().cloned());
+                let places = sides.into_iter().map(|side| draft.words(chip, side, FORMAT));
+                let places = places.collect::<Result<Vec<_>, _>>()?;
+                let copies = sum(&mut draft.ensemble.chips[chip as usize], parts, &places)?;
+                own.push(copies.first().cloned().into_iter().collect());
                 if !cables.is_empty() {
-                    let legs = cables.into_iter().map(|cable| leg(draft, cable, FORMAT)).collect::<Result<_, _>>()?;
-                    deliveries.push((vector, Delivery { chip, copies, legs }));
+                    underway.push((vector, delivery(draft, chip, copies, cables)?));
                 }
             }
             sums.push(own);
         }
-        Ok((sums, deliveries))
+        Ok((sums, underway))
     }
 }

@@ -88,6 +88,7 @@ fn sums_over_nodes_are_exact() {
     sums("lockstep1:16", 3, Method::Nodes);
     sums("lockstep1:24", 1, Method::Nodes);
     sums("lockstep1:nodes24", 1, Method::Nodes);
+    sums("lockstep1:72", 1, Method::Nodes);
 }
 
 fn sums_over_any_cables_are_exact() {
