@@ -18,6 +18,25 @@ pub enum Format {
 }
 
 impl Format {
+    /// 4 bits, the codes being -8 to 7, without offsets.
+    pub const LB4: Self =
+        Self::Lb4 { codebook: [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7], has_offset: false };
+
+    /// Its name: `lb4`, `lb4 with offsets` or `lb8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lb4 { has_offset: false, .. } => "lb4",
+            Self::Lb4 { has_offset: true, .. } => "lb4 with offsets",
+            Self::Lb8 => "lb8",
+        }
+    }
+
+    /// Bits of a weight: its code, and its part of the group's scale and offset.
+    pub fn bits_per_weight(self) -> f64 {
+        let of_group = if self.has_offset() { 2.0 } else { 1.0 } * 16.0 / GROUP as f64;
+        of_group + if matches!(self, Self::Lb8) { 8.0 } else { 4.0 }
+    }
+
     /// Whether groups carry an offset.
     pub fn has_offset(self) -> bool {
         matches!(self, Self::Lb4 { has_offset: true, .. })

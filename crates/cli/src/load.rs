@@ -186,7 +186,8 @@ pub fn with_contents<T>(files: &ModelFiles, use_them: impl FnOnce(&Contents<'_>)
     }
 }
 
-fn json(path: &Path) -> Result<Option<serde_json::Value>> {
+/// A file with a JSON object, which need not be there.
+pub fn json(path: &Path) -> Result<Option<serde_json::Value>> {
     let shown = path.display().to_string();
     Ok(optional(path)?.map(|bytes| hf::parse_config(&shown, &bytes)).transpose()?)
 }

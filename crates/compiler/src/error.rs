@@ -40,7 +40,17 @@ pub enum Error {
         /// End of its zone.
         end: u8,
     },
-    /// The chip's memory does not hold the model: the whole account.
+    /// More chips are needed than there are.
+    #[error("weights fit no fewer than {needed} groups of {size} chips, there are {groups}")]
+    Room {
+        /// Groups of chips that the weights take.
+        needed: usize,
+        /// Chips of a group.
+        size: u32,
+        /// Groups that there are.
+        groups: usize,
+    },
+    /// The memory of the chips does not hold the model: the whole account.
     #[error("{cause}: {account}: use {levers}")]
     Capacity {
         /// What found no room.

@@ -31,7 +31,12 @@ use lockstep_program::Program;
 
 use network::Network;
 use place::Size;
+use place::capacity::{explained, room};
+use plan::Group;
 use team::Team;
+
+/// So many eighths of the room for weights are tried at least.
+const MEMORY_LEAST: u64 = 4;
 
 /// How much of a model is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,10 +133,31 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
     let size = Size { tiles: largest, batch: options.batch.min(spec.lanes()), sequences: options.sequences() };
-    let groups = plan::groups(network, chips, split)?;
-    let team = |group| Team::new(network, group, spec, size);
-    let teams = groups.into_iter().map(team).collect::<Result<_, Error>>()?;
+    let placed = placed(network, chips, split, size);
+    let teams = placed.map_err(|cause| explained(cause, network, chips, size.tiles * size.sequences))?;
     emit::emit(options, chips, teams, &buckets)
+}
+
+/// Groups of chips with their memory. What a chip holds beside weights is known when they are placed: where it does not
+/// suffice, groups are asked to take fewer weights.
+fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size) -> Result<Vec<Team<'w>>, Error> {
+    let mut tried: Option<(Vec<Group>, Error)> = None;
+    for eighths in (MEMORY_LEAST..=8).rev() {
+        let room = room(chips.machine) / 8 * eighths;
+        let groups = match plan::groups(network, chips, split, room) {
+            Ok(groups) => groups,
+            Err(error) => return Err(tried.map_or(error, |(_, error)| error)),
+        };
+        if tried.as_ref().is_some_and(|(before, _)| *before == groups) {
+            continue;
+        }
+        let team = |group: &Group| Team::new(network, group.clone(), chips.machine, size);
+        match groups.iter().map(team).collect::<Result<Vec<_>, Error>>() {
+            Err(error @ (Error::Memory { .. } | Error::Layers { .. })) => tried = Some((groups, error)),
+            done => return done,
+        }
+    }
+    Err(tried.map_or_else(|| Error::shape("groups", 0, "at least one"), |(_, error)| error))
 }
 
 fn check_machine(spec: &MachineSpec) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use lockstep_graph::{Graph, Node, NodeId, Op, Rotary, WeightId};
 
 use crate::error::Error;
 use crate::place::heads::HeadLanes;
-use crate::share::Share;
+use crate::share::{Cut, Share};
 use crate::weights::{Named, Weights};
 
 /// How the elements of a node's value stand in vectors.
@@ -44,8 +44,8 @@ pub(crate) struct Section {
     pub(crate) formats: Vec<Option<Format>>,
     /// Which chip of a group it is for.
     pub(crate) share: Share,
-    /// Which nodes' values the group has in parts.
-    pub(crate) parts: Vec<bool>,
+    /// How the group shares each node's value, where it has it in parts.
+    pub(crate) cuts: Vec<Option<Cut>>,
 }
 
 /// Equal sections and the weights of each.
@@ -144,7 +144,7 @@ impl<'w> Network<'w> {
     /// What one chip of a group does of some of the layers; vectors have `lanes` lanes.
     pub(crate) fn part(&self, layers: Range<usize>, share: Share, lanes: usize) -> Self {
         let (begins, ends) = (layers.start == 0, layers.end == self.layers.len());
-        let kind = |kind: &Kind<'w>| Kind { section: kind.section.shared(share), weights: kind.weights.clone() };
+        let kind = |kind: &Kind<'w>| Kind { section: kind.section.shared(share, lanes), weights: kind.weights.clone() };
         let mut part = Self {
             share,
             begins,
@@ -159,7 +159,7 @@ impl<'w> Network<'w> {
         };
         for (kind, layer) in &self.layers[layers] {
             let Kind { section, weights } = &self.kinds[*kind];
-            part.push(section.shared(share), weights[*layer].clone());
+            part.push(section.shared(share, lanes), weights[*layer].clone());
         }
         part
     }
@@ -245,9 +245,9 @@ fn section<'w>(
         Op::Attention { heads, kv_heads, head_size, .. } => Some(HeadLanes::new(heads, kv_heads, head_size, lanes)),
         _ => None,
     });
-    let (orders, heads, parts) = (orders(&nodes)?, heads.transpose()?, vec![false; nodes.len()]);
+    let (orders, heads, cuts) = (orders(&nodes)?, heads.transpose()?, vec![None; nodes.len()]);
     let all_heads = heads.clone();
-    Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, parts }, weights))
+    Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, cuts }, weights))
 }
 
 /// How each node's value stands: attention asks for its inputs' orders, all the way back to the matrices that make them.

@@ -6,11 +6,13 @@
 use std::ops::Range;
 
 use lockstep_machine::network::Cable;
+use lockstep_machine::spec::MachineSpec;
 
 use crate::chips::Chips;
 use crate::compose::ensemble::Wire;
 use crate::error::Error;
 use crate::network::{Kind, Network};
+use crate::place::capacity::share_bytes;
 use crate::weights::Named;
 
 /// How a model is spread over chips.
@@ -47,13 +49,14 @@ pub(crate) struct Group {
 /// Steps of the search for an order of groups.
 const SEARCH: usize = 100_000;
 
-/// Groups in the order of the layers.
-pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split) -> Result<Vec<Group>, Error> {
+/// Groups in the order of the layers; each chip has room for so many bytes of weights.
+pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room: u64) -> Result<Vec<Group>, Error> {
     let node = chips.machine.package.chips_per_node.max(1);
     let size = if split == Split::Pipeline { 1 } else { chips.count.min(node) };
     let all: Vec<Vec<u32>> =
         (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
-    let wanted = deal(&costs(network), all.len());
+    let costs = costs(network, size as usize, chips.machine);
+    let wanted = deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size, groups: all.len() })?;
     let cables = chips.cables();
     let order = path(&all, cables, wanted.len()).ok_or_else(|| {
         Error::shape("cables", "no chain of linked groups", format!("one of {} groups", wanted.len()))
@@ -77,31 +80,64 @@ pub(crate) fn wires(chips: &[u32], cables: &[Cable]) -> Vec<Wire> {
     wires
 }
 
-/// What each layer costs, in weights; the last one with what follows it.
-fn costs(network: &Network<'_>) -> Vec<u64> {
-    let weights = |kind: &Kind<'_>| kind.weights[0].iter().map(Named::elements).sum();
-    let mut costs: Vec<u64> = network.layers.iter().map(|(kind, _)| weights(&network.kinds[*kind])).collect();
+/// What a layer costs its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cost {
+    /// In weights.
+    time: u64,
+    /// On the fullest chip.
+    bytes: u64,
+}
+
+impl Cost {
+    fn plus(self, other: Self) -> Self {
+        Self { time: self.time + other.time, bytes: self.bytes + other.bytes }
+    }
+}
+
+/// What each layer costs, the first one with the embedding and the last one with what follows it.
+fn costs(network: &Network<'_>, ranks: usize, spec: &MachineSpec) -> Vec<Cost> {
+    let of_kind = |kind: &Kind<'_>| {
+        let weights = &kind.weights[0];
+        Cost { time: weights.iter().map(Named::elements).sum(), bytes: share_bytes(weights, ranks, spec) }
+    };
+    let kinds: Vec<Cost> = network.kinds.iter().map(of_kind).collect();
+    let mut costs: Vec<Cost> = network.layers.iter().map(|(kind, _)| kinds[*kind]).collect();
     if let (Some(last), Some(head)) = (costs.last_mut(), &network.head) {
-        *last += weights(head);
+        *last = last.plus(of_kind(head));
+    }
+    if let (Some(first), Some((table, _))) = (costs.first_mut(), &network.embedding) {
+        // A row of it is all that is read.
+        *first = first.plus(Cost { time: 0, bytes: share_bytes(&[*table], ranks, spec) });
     }
     costs
 }
 
-/// Consecutive layers for `groups` groups, or for one each, so that the most expensive group is as cheap as can be.
-fn deal(costs: &[u64], groups: usize) -> Vec<Range<usize>> {
+/// Consecutive layers for `groups` groups, or for one each, so that no group has more than `room` bytes and the most
+/// expensive one is as cheap as can be; or how many groups it takes at least.
+fn deal(costs: &[Cost], room: u64, groups: usize) -> Result<Vec<Range<usize>>, usize> {
+    // One group may find room where none was counted: its memory alone can tell.
+    let room = if groups == 1 { u64::MAX } else { room };
     let cut = |most: u64| {
-        let (mut ranges, mut first, mut sum) = (Vec::new(), 0, 0);
+        let (mut ranges, mut first, mut sum) = (Vec::new(), 0, Cost::default());
         for (layer, cost) in costs.iter().enumerate() {
-            if sum + cost > most && layer > first {
+            let all = sum.plus(*cost);
+            if (all.time > most || all.bytes > room) && layer > first {
                 ranges.push(first..layer);
-                (first, sum) = (layer, 0);
+                (first, sum) = (layer, *cost);
+            } else {
+                sum = all;
             }
-            sum += cost;
         }
         ranges.push(first..costs.len());
         ranges
     };
-    let (mut low, mut high) = (costs.iter().copied().max().unwrap_or_default(), costs.iter().sum());
+    let times = || costs.iter().map(|cost| cost.time);
+    let (mut low, mut high) = (times().max().unwrap_or_default(), times().sum());
+    let fewest = cut(high).len();
+    if fewest > groups {
+        return Err(fewest);
+    }
     while low < high {
         let middle = low + (high - low) / 2;
         if cut(middle).len() <= groups { high = middle } else { low = middle + 1 }
@@ -115,7 +151,7 @@ fn deal(costs: &[u64], groups: usize) -> Vec<Range<usize>> {
         let middle = start + (end - start).div_ceil(2);
         ranges.splice(at..=at, [start..middle, middle..end]);
     }
-    ranges
+    Ok(ranges)
 }
 
 /// The first chain of `length` groups, in the order of their numbers where that is possible, in which a cable leads from
@@ -164,10 +200,22 @@ mod tests {
 
     #[test]
     fn layers_are_dealt_so_that_the_dearest_group_is_cheapest() {
-        assert_eq!(deal(&[1, 1, 1, 1], 2), [0..2, 2..4]);
-        assert_eq!(deal(&[1, 1, 1, 4], 2), [0..3, 3..4]);
-        assert_eq!(deal(&[1, 1, 1, 9], 3), [0..2, 2..3, 3..4]);
-        assert_eq!(deal(&[1, 1], 5), [0..1, 1..2]);
+        let dealt = |times: &[u64], groups| {
+            let costs: Vec<Cost> = times.iter().map(|time| Cost { time: *time, bytes: 1 }).collect();
+            deal(&costs, 9, groups).expect("room")
+        };
+        assert_eq!(dealt(&[1, 1, 1, 1], 2), [0..2, 2..4]);
+        assert_eq!(dealt(&[1, 1, 1, 4], 2), [0..3, 3..4]);
+        assert_eq!(dealt(&[1, 1, 1, 9], 3), [0..2, 2..3, 3..4]);
+        assert_eq!(dealt(&[1, 1], 5), [0..1, 1..2]);
+    }
+
+    #[test]
+    fn groups_have_room_for_what_they_are_dealt() {
+        let costs = [(1, 3), (1, 1), (1, 1), (1, 1)].map(|(time, bytes)| Cost { time, bytes });
+        assert_eq!(deal(&costs, 9, 2), Ok(vec![0..2, 2..4]));
+        assert_eq!(deal(&costs, 3, 2), Ok(vec![0..1, 1..4]));
+        assert_eq!(deal(&costs, 2, 2), Err(3));
     }
 
     #[test]

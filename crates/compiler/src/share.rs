@@ -2,9 +2,10 @@
 //! attention by key heads. A value behind a matrix is then in parts, until a node needs all of it and the chips
 //! exchange their parts. Norms and quantisation are done by every chip for itself, on whole values.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lockstep_graph::Op;
+use lockstep_graph::{Node, Op};
 
 use crate::network::{Order, Section};
 
@@ -26,12 +27,21 @@ impl Share {
     }
 }
 
+/// How the chips of a group share the vectors of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// As they share key heads.
+    Heads,
+    /// In runs: where each chip's begins, and the end.
+    Vectors(Vec<usize>),
+}
+
 impl Section {
-    /// The section as one chip of a group runs it.
-    pub(crate) fn shared(&self, share: Share) -> Self {
+    /// The section as one chip of a group runs it, with vectors of so many lanes.
+    pub(crate) fn shared(&self, share: Share, lanes: usize) -> Self {
         let mut shared = Self { share, ..self.clone() };
         if share.ranks > 1 {
-            shared.parts = parts(self);
+            shared.cuts = cuts(self, share.ranks, lanes);
             shared.heads = self.all_heads.as_ref().map(|heads| heads.part(share.of(heads.places.len())));
         }
         shared
@@ -39,51 +49,94 @@ impl Section {
 
     /// Whether the chips of the group have a part each of a node's value.
     pub(crate) fn in_parts(&self, node: usize) -> bool {
-        self.parts[node]
+        self.cuts[node].is_some()
     }
 
     /// The vectors of a node's whole value that the chip has of a value in parts.
-    pub(crate) fn tiles(&self, node: usize, lanes: usize) -> Range<usize> {
-        let heads = |sharing: usize| {
-            let (Some(all), Some(own)) = (&self.all_heads, &self.heads) else { return 0..0 };
-            let first = all.first_vector(&self.share.of(all.places.len()));
-            first * sharing..(first + own.vectors()) * sharing
-        };
-        match self.orders[node] {
-            Order::Natural => self.share.of(self.nodes[node].width.div_ceil(lanes)),
-            Order::Keys(_) | Order::Values => heads(1),
-            Order::Queries(_) | Order::Attended => heads(self.heads.as_ref().map_or(0, |heads| heads.sharing)),
+    pub(crate) fn tiles(&self, node: usize) -> Range<usize> {
+        if let Some(Cut::Vectors(starts)) = &self.cuts[node] {
+            return starts[self.share.rank]..starts[self.share.rank + 1];
         }
+        let (Some(all), Some(own)) = (&self.all_heads, &self.heads) else { return 0..0 };
+        let sharing = match self.orders[node] {
+            Order::Queries(_) | Order::Attended => own.sharing,
+            _ => 1,
+        };
+        let first = all.first_vector(&self.share.of(all.places.len()));
+        first * sharing..(first + own.vectors()) * sharing
     }
 
     /// The inputs of which a node needs all that the chips have.
     pub(crate) fn wanted_whole(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
-        let needs = needs_whole(self, node, &self.parts);
+        let needs = needs_whole(self, node, &self.cuts);
         let inputs = self.nodes[node].inputs.iter().map(|input| input.0 as usize);
-        inputs.filter(move |input| needs && self.parts[*input])
+        inputs.filter(move |input| needs && self.cuts[*input].is_some())
     }
 }
 
-/// For each node whether its value is in parts.
-fn parts(section: &Section) -> Vec<bool> {
-    let mut parts = vec![false; section.nodes.len()];
-    for index in 1..parts.len() {
-        parts[index] = match section.nodes[index].op {
-            Op::MatMul { .. } => true,
-            _ => {
-                !needs_whole(section, index, &parts) && section.nodes[index].inputs.iter().any(|i| parts[i.0 as usize])
+/// How each node's value is shared, where it is.
+fn cuts(section: &Section, ranks: usize, lanes: usize) -> Vec<Option<Cut>> {
+    let mut cuts = vec![None; section.nodes.len()];
+    // Weights that each chip has so far, in vectors of rows times columns.
+    let mut loads = vec![0; ranks];
+    let mut known: BTreeMap<(u32, usize), Cut> = BTreeMap::new();
+    for index in 1..cuts.len() {
+        let Node { op, inputs, width } = &section.nodes[index];
+        cuts[index] = match op {
+            Op::MatMul { .. } if section.orders[index] != Order::Natural => Some(Cut::Heads),
+            Op::MatMul { .. } => {
+                let columns = section.nodes[inputs[0].0 as usize].width;
+                let cut = || runs(width.div_ceil(lanes), columns, &mut loads);
+                // What has one input is cut alike: the values meet again, lane by lane.
+                Some(known.entry((inputs[0].0, *width)).or_insert_with(cut).clone())
             }
+            _ if needs_whole(section, index, &cuts) => None,
+            _ => inputs.iter().find_map(|input| cuts[input.0 as usize].clone()),
         };
     }
-    parts
+    cuts
 }
 
-fn needs_whole(section: &Section, node: usize, parts: &[bool]) -> bool {
+/// So many vectors in runs, one a chip, that differ by one at most: the chips that have least so far take one more.
+fn runs(vectors: usize, columns: usize, loads: &mut [usize]) -> Cut {
+    let ranks = loads.len();
+    let mut order: Vec<usize> = (0..ranks).collect();
+    order.sort_by_key(|rank| loads[*rank]);
+    let mut counts = vec![vectors / ranks; ranks];
+    for rank in &order[..vectors % ranks] {
+        counts[*rank] += 1;
+    }
+    let mut starts = vec![0];
+    for (count, load) in counts.iter().zip(loads) {
+        starts.push(starts[starts.len() - 1] + count);
+        *load += count * columns;
+    }
+    Cut::Vectors(starts)
+}
+
+fn needs_whole(section: &Section, node: usize, cuts: &[Option<Cut>]) -> bool {
     match section.nodes[node].op {
         Op::MatMul { .. } => true,
         Op::RmsNorm { .. } => section.orders[node] == Order::Natural,
         Op::Rotary { .. } | Op::Attention { .. } => false,
-        // Elementwise: parts with parts, or whole values.
-        _ => section.nodes[node].inputs.iter().any(|input| !parts[input.0 as usize]),
+        // Elementwise: parts with parts of the same cut, or whole values.
+        _ => {
+            let mut inputs = section.nodes[node].inputs.iter().map(|input| &cuts[input.0 as usize]);
+            let first = inputs.next().and_then(Option::as_ref);
+            first.is_none() || !inputs.all(|cut| cut.as_ref() == first)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chips_with_little_take_what_is_over() {
+        let mut loads = vec![0; 4];
+        assert_eq!(runs(6, 10, &mut loads), Cut::Vectors(vec![0, 2, 4, 5, 6]));
+        assert_eq!(runs(5, 10, &mut loads), Cut::Vectors(vec![0, 1, 2, 4, 5]));
+        assert_eq!(loads, [30, 30, 30, 20]);
     }
 }

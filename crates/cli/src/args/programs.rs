@@ -1,7 +1,8 @@
 //! Flags of the commands about machines and programs.
 
 use super::{ConditionArguments, Spread};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use lockstep_arith::matrix::Format;
 use lockstep_machine::outage::Outage;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ Examples:
   lockstep compile --system lockstep1:1 --context 256 -o smollm2.lks
   lockstep compile --system lockstep1:8 --split tensor -o node.lks
   lockstep compile -m ./model.gguf --system my.toml -o model.lks --json | jq .phases
+  lockstep compile --config config.json --system lockstep1:576 --context 4096 --json
   lockstep run --on lockstep1:1 \"Hello\"        compiles once, and answers with the program";
 
 /// What to compile, and for which machine.
@@ -19,6 +21,12 @@ pub struct CompileArguments {
     /// A pulled name, a file, a folder or a Hugging Face repository (org/name or org/name:QUANT)
     #[arg(short, long, default_value = "smollm2")]
     pub model: String,
+    /// A config.json as Hugging Face has it, in place of a model: compiled from shapes alone, to be timed and not run
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub config: Option<PathBuf>,
+    /// The format of the matrices of `--config`
+    #[arg(long, value_enum, requires = "config", default_value_t = WeightChoice::Lb4)]
+    pub weights: WeightChoice,
     /// The system: chips of a preset, such as lockstep1:1 or lockstep1:8, or of a description's file
     #[arg(long, value_name = "SYSTEM", default_value = "lockstep1:1")]
     pub system: String,
@@ -33,12 +41,30 @@ pub struct CompileArguments {
     /// Sequences in flight at once in a pipeline; each has keys and values of its own, and an entry runs a token of each
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub sequences: u32,
-    /// The program to write
+    /// The program to write; without it, only its times are printed
     #[arg(short, long, value_name = "PROGRAM")]
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Formats of matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightChoice {
+    /// 4 bits, and a 16-bit scale for 32 weights: 4.5 bits a weight
+    Lb4,
+    /// 8 bits, and a 16-bit scale for 32 weights: 8.5 bits a weight
+    Lb8,
+}
+
+impl From<WeightChoice> for Format {
+    fn from(choice: WeightChoice) -> Self {
+        match choice {
+            WeightChoice::Lb4 => Self::LB4,
+            WeightChoice::Lb8 => Self::Lb8,
+        }
+    }
 }
 
 const ASM_EXAMPLES: &str = "\

@@ -1,8 +1,7 @@
 //! `lockstep compile`: a model becomes a program whose time is known before it runs.
 
 use crate::args::CompileArguments;
-use crate::compiled::Recipe;
-use crate::files::ModelFiles;
+use crate::compiled::{Made, Recipe, Target};
 use crate::output::{self, write_file};
 use crate::store;
 use crate::system;
@@ -30,29 +29,35 @@ struct Row {
 pub fn compile(arguments: &CompileArguments) -> Result<()> {
     let outage = arguments.without.clone().unwrap_or_default();
     let Survivors { system, .. } = system::open(&arguments.system)?.without(&outage)?;
-    let files: ModelFiles = store::resolve(&arguments.model)?;
-    let recipe = Recipe {
-        files: &files,
-        hash: "",
+    let target = Target {
         system,
         context: arguments.context as usize,
         spread: arguments.spread,
         sequences: arguments.sequences as usize,
     };
     let begun = Instant::now();
-    let program = recipe.make()?;
+    let made = match &arguments.config {
+        Some(config) => target.make_shapes(config, arguments.weights.into())?,
+        None => Recipe { files: &store::resolve(&arguments.model)?, hash: "", target }.make()?,
+    };
     let seconds = begun.elapsed().as_secs_f64();
-    let bytes = file::encode(&program);
-    write_file(&arguments.output, &bytes)?;
-    let rows = rows(&program)?;
+    let program = &made.program;
+    let written = arguments.output.as_ref().map(|path| {
+        let bytes = file::encode(program);
+        write_file(path, &bytes).map(|()| (path, bytes.len() as u64))
+    });
+    let written = written.transpose()?;
+    let rows = rows(program)?;
     let names = program.entries.iter().map(|entry| entry.name.as_str());
-    let spending: Vec<(&str, Spending)> = names.zip(explain::spending(&program)?).collect();
+    let spending: Vec<(&str, Spending)> = names.zip(explain::spending(program)?).collect();
     if arguments.json {
-        output::print_json(&as_json(&program, &rows, &spending, seconds))?;
+        output::print_json(&as_json(&made, &rows, &spending, seconds))?;
     } else {
-        output::print(&as_text(&program, &rows, &spending))?;
-        let path = arguments.output.display();
-        output::note(&format!("{path}: {}, compiled in {seconds:.1} s", output::bytes(bytes.len() as u64)));
+        output::print(&as_text(program, &rows, &spending))?;
+        if let Some((path, bytes)) = written {
+            let path = path.display();
+            output::note(&format!("{path}: {}, compiled in {seconds:.1} s", output::bytes(bytes)));
+        }
     }
     Ok(())
 }
@@ -65,20 +70,24 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
         let tokens = tokens_of(program, &entry.name) as u64;
         let context = context.split_once('x').map_or(context, |(context, _)| context).parse().ok();
         let row = |name: String, figures: Figures| Row { name, context, tokens, figures };
-        rows.push(row(name.to_owned(), entry.figures));
+        // Phases come one after the other, each on chips of its own: together their bounds are the entry's.
+        let mut whole = Figures { bounds: Figures::default().bounds, ..entry.figures };
         let mut parts: Vec<(&str, Figures)> = Vec::new();
         for phase in &entry.phases {
+            whole.bounds.iter_mut().zip(phase.figures.bounds).for_each(|(all, more)| *all += more);
             match parts.iter_mut().find(|(known, _)| *known == phase.name) {
                 Some((_, figures)) => figures.add(&phase.figures),
                 None => parts.push((&phase.name, phase.figures)),
             }
         }
+        rows.push(row(name.to_owned(), whole));
         rows.extend(parts.into_iter().map(|(part, figures)| row(format!("{name}.{part}"), figures)));
     }
     Ok(rows)
 }
 
-fn as_json(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)], seconds: f64) -> Value {
+fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], seconds: f64) -> Value {
+    let program = &made.program;
     let clock = program.machine.clock_hertz as f64;
     let phase = |row: &Row| {
         let (bound, bound_cycles) = row.figures.bound();
@@ -93,6 +102,7 @@ fn as_json(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)], s
         })
     };
     let [one_user, pipelined] = rates(program);
+    let decode = rows.iter().find(|row| row.name == "decode").map(|row| row.figures.bound());
     let spent = |(entry, spent): &(&str, Spending)| {
         json!({
             "entry": entry,
@@ -106,8 +116,12 @@ fn as_json(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)], s
         "program": program.name,
         "machine": program.machine.name,
         "chips": chips_used(program).len(),
+        "weight_format": made.weight_format,
+        "bits_per_weight": made.bits_per_weight,
         "tokens_per_second_one_user": one_user,
         "tokens_per_second_pipelined": pipelined,
+        "bound": decode.map(|(bound, _)| bound.to_string()),
+        "bound_cycles": decode.map(|(_, cycles)| cycles),
         "phases": rows.iter().map(phase).collect::<Vec<_>>(),
         "spending": spending.iter().map(spent).collect::<Vec<_>>(),
         "bytes_used": bytes_of_fullest(program),

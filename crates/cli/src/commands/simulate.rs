@@ -82,6 +82,10 @@ fn conditions(arguments: &SimulateArguments, program: &Program<'_>, system: Opti
 }
 
 fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, conditions: &Conditions) -> Result<Outcome> {
+    let absent = program.images.iter().find(|image| image.content == Content::Absent);
+    if let Some(image) = absent.filter(|_| !arguments.timing_only) {
+        return Err(anyhow!(Error::Absent(image.name.clone())).context("--timing-only is missing"));
+    }
     let inputs = inputs(arguments, program)?;
     let files = arguments.output.iter().map(|text| named(text, "--output", "FILE")).collect::<Result<Vec<_>>>()?;
     files.iter().try_for_each(|(name, _)| find(program, BindingKind::Output, name).map(|_| ()))?;

@@ -9,7 +9,7 @@ use lockstep_program::program::Word;
 
 use super::{Composer, Stored, Value};
 use crate::error::Error;
-use crate::place::tiles::{Tile, TileFormat, Tiled, Vectors, load_width};
+use crate::place::tiles::{Outputs, Tile, TileFormat, Tiled, Vectors, load_width};
 
 /// What a plane is doing.
 #[derive(Clone, Debug, Default)]
@@ -211,7 +211,7 @@ impl Composer<'_, '_> {
             let row = self.new_row(plane)?;
             let mut ready = 0;
             for (index, tile) in outputs.tiles.iter().enumerate() {
-                self.load_tile(plane, matrix.format, tile)?;
+                self.load_tile(outputs, matrix.format, tile)?;
                 self.install(plane, kind)?;
                 for input in index * per_load..((index + 1) * per_load).min(matrix.inputs) {
                     let copies = self.apart(&[x.codes[input], x.scales[input]], side)?;
@@ -244,7 +244,9 @@ impl Composer<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn load_tile(&mut self, plane: u8, format: TileFormat, tile: &Tile) -> Result<(), Error> {
+    /// Loads one of the tiles of some outputs.
+    pub(crate) fn load_tile(&mut self, outputs: &Outputs, format: TileFormat, tile: &Tile) -> Result<(), Error> {
+        let Outputs { plane, first: from_row, .. } = *outputs;
         let words =
             |at: Vectors| -> Vec<Word> { (at.first..at.first + at.count).map(|index| at.run.word(index)).collect() };
         let TileFormat { kind, offsets, .. } = format;
@@ -257,7 +259,7 @@ impl Composer<'_, '_> {
         let (codes, width_of_scales) = (words(tile.codes), width(tile.scales));
         let width = width(tile.codes);
         self.load(plane, &Load { words: &codes, width, each: 1, ready: 0 }, |first, streams, from| {
-            let (first, streams) = (Uint::new(first as u32)?, Uint::new(streams as u32)?);
+            let (first, streams) = (Uint::new((from_row + first) as u32)?, Uint::new(streams as u32)?);
             Some(Inst::Load { kind, orientation: Orientation::Row, half: Half::Low, first, streams, from })
         })?;
         let (scales, width) = (words(tile.scales), width_of_scales);

@@ -78,7 +78,7 @@ fn gather(
     node: usize,
 ) -> Result<Vec<Vec<Value>>, Error> {
     let part = |(code, values): (&Code<'_>, &Vec<Vec<Value>>)| {
-        let tiles = code.section.tiles(node, ensemble.chips[0].layout.lanes());
+        let tiles = code.section.tiles(node);
         Part { first: tiles.start, values: values[node].clone() }
     };
     let parts: Vec<Part> = codes.iter().zip(own).map(part).collect();

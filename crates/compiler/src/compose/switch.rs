@@ -148,7 +148,8 @@ impl Composer<'_, '_> {
 
     /// Reads the row that `index` names, in each byte plane's table; all tables are in one hemisphere.
     pub(crate) fn gather(&mut self, index: Value, tables: &[Table], format: Format) -> Result<Value, Error> {
-        let index = self.inside(index, &tables[0])?;
+        let innermost = tables.iter().min_by_key(|table| self.inner_slices(table)).unwrap_or(&tables[0]);
+        let index = self.inside(index, innermost)?;
         let mut stored = Stored { words: Vec::new(), format, ready: 0 };
         for tables in apart(tables) {
             let planes =

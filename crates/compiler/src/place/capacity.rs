@@ -2,7 +2,9 @@
 
 use lockstep_machine::spec::MachineSpec;
 
+use super::layout::Layout;
 use super::tiles::TileFormat;
+use crate::chips::Chips;
 use crate::error::Error;
 use crate::network::Network;
 use crate::weights::{Matrix, Named};
@@ -10,11 +12,13 @@ use crate::weights::{Matrix, Named};
 /// Tensors that an error names.
 const NAMED: usize = 3;
 
-/// The error with the whole account, where memory was what lacked.
-pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec, tiles: usize) -> Error {
-    if !matches!(cause, Error::Memory { .. } | Error::Layers { .. }) {
+/// The error with the whole account, where memory was what lacked: `cause` on one of `chips` chips, which all together
+/// hold `network`, each with caches of `tiles` vectors of positions.
+pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, tiles: usize) -> Error {
+    if !matches!(cause, Error::Memory { .. } | Error::Layers { .. } | Error::Room { .. }) {
         return cause;
     }
+    let spec = chips.machine;
     let mut tensors: Vec<(&str, u64)> = tensors(network).map(|(name, matrix)| (name, bytes(&matrix, spec))).collect();
     let weights: u64 = tensors.iter().map(|(_, bytes)| bytes).sum();
     // Equal sizes by name, so that the message is always the same.
@@ -23,26 +27,50 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, spec: &MachineSpec,
         tensors.iter().take(NAMED).map(|(name, bytes)| format!("{name} {}", mib(*bytes))).collect();
     let per_context = cache_bytes(network, spec);
     let needed = weights + per_context * tiles as u64;
-    let available = spec.sram_bytes();
+    let available = spec.sram_bytes() * u64::from(chips.count);
     let (lanes, positions) = (spec.lanes(), tiles as u64 * u64::from(spec.lanes()));
+    let (where_, more) = match chips.count {
+        1 => ("the chip".to_owned(), ""),
+        count => (format!("{count} chips"), "more chips, "),
+    };
     Error::Capacity {
         cause: cause.to_string(),
         account: format!(
-            "weights take {} (the largest: {}), keys and values of {positions} positions {}, of {} on the chip; {}",
+            "weights take {} (the largest: {}), keys and values of {positions} positions {}, of {} on {where_}; {}",
             mib(weights),
             largest.join(", "),
             mib(per_context * tiles as u64),
             mib(available),
             match needed.checked_sub(available) {
                 Some(short) => format!("{} are short", mib(short)),
-                None => "the rest holds tables, text and the values of a step".into(),
+                None => format!(
+                    "of these {} are for weights and caches, the rest holds tables, text and the values of a step",
+                    mib(room(spec) * u64::from(chips.count))
+                ),
             }
         ),
         levers: format!(
-            "a shorter --context (each {lanes} positions take {}), a 4-bit format of the weights, a smaller model",
+            "{more}a shorter --context (each {lanes} positions take {}), a 4-bit format of the weights, a smaller model",
             mib(per_context)
         ),
     }
+}
+
+/// Bytes of a chip's slices where weights lie.
+pub(crate) fn room(spec: &MachineSpec) -> u64 {
+    let far = u64::from(Layout::new(spec).far.width());
+    2 * far * u64::from(spec.mem.words_per_slice) * u64::from(spec.lanes())
+}
+
+/// What some weights take on the fullest of `ranks` chips that share the tiles of each matrix.
+pub(crate) fn share_bytes(weights: &[Named<'_>], ranks: usize, spec: &MachineSpec) -> u64 {
+    let matrices = weights.iter().filter_map(|named| named.matrix().ok());
+    let share = |matrix: Matrix<'_>| {
+        let tiles = matrix.rows.div_ceil(spec.lanes() as usize).div_ceil(ranks);
+        let rows = matrix.rows.min(tiles * spec.lanes() as usize);
+        bytes(&Matrix { rows, ..matrix }, spec)
+    };
+    matrices.map(share).sum()
 }
 
 /// Words of the tables of rotary embeddings for one vector of positions.

@@ -6,7 +6,7 @@
 
 mod banks;
 pub(crate) mod cache;
-mod capacity;
+pub(crate) mod capacity;
 pub(crate) mod constants;
 pub(crate) mod contents;
 pub(crate) mod heads;
@@ -159,13 +159,8 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Places a network with a cache of `tiles` vectors of positions.
+    /// Places a network.
     pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
-        let explained = |cause| capacity::explained(cause, network, spec, size.tiles * size.sequences);
-        Self::place(network, spec, size).map_err(explained)
-    }
-
-    fn place(network: &Network<'_>, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
         let Size { tiles, batch, sequences } = size;
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
@@ -540,7 +535,7 @@ fn output(network: &Network<'_>, lanes: usize) -> (usize, Range<usize>) {
     let Some(section) = network.head.as_ref().map(|head| &head.section) else { return all(network.hidden) };
     let last = section.nodes.len() - 1;
     let width = section.nodes[last].width;
-    if section.in_parts(last) { (width, section.tiles(last, lanes)) } else { all(width) }
+    if section.in_parts(last) { (width, section.tiles(last)) } else { all(width) }
 }
 
 fn place_matrix(

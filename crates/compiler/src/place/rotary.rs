@@ -5,7 +5,7 @@ use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::operand::Format;
 
 use super::heads::HeadLanes;
-use super::layout::{Run, Zone};
+use super::layout::{Layout, Run, Zone};
 use super::{Placer, SPARE_SIDE};
 use crate::compose::switch::Table;
 use crate::error::Error;
@@ -36,6 +36,17 @@ impl Placer<'_> {
         }
     }
 
+    /// Where else a byte plane may lie: round several slices, from the outermost inward, then among the values.
+    fn wide_zones(&self) -> Vec<Zone> {
+        let Layout { near, far, .. } = self.layout;
+        let round = |from: Zone, width: u8| {
+            (from.first + width..=from.end).rev().step_by(width.into()).map(move |end| Zone { first: end - width, end })
+        };
+        // The index of the row comes from inside, a byte plane a slice.
+        let inner = |zone: &Zone| self.layout.inner(zone.first) >= Format::I32.streams();
+        round(far, 8).chain(round(far, 16)).chain(round(near, 8).filter(inner)).collect()
+    }
+
     fn rotary(
         &mut self,
         index: usize,
@@ -51,7 +62,11 @@ impl Placer<'_> {
                 let behind = self.spare.then(|| self.layout.spare_run(&name, SPARE_SIDE[0], positions).ok()).flatten();
                 let run = match behind {
                     Some(run) => run,
-                    None => self.layout.run(&name, SPARE_SIDE[0], zone, positions)?,
+                    None => self.layout.run(&name, SPARE_SIDE[0], zone, positions).or_else(|error| {
+                        let mut zones = self.wide_zones().into_iter();
+                        let run = |zone| self.layout.run(&name, SPARE_SIDE[0], zone, positions).ok();
+                        zones.find_map(run).ok_or(error)
+                    })?,
                 };
                 Ok((name, run))
             };

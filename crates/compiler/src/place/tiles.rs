@@ -1,5 +1,7 @@
 //! Weight matrices as tiles: which row and column stands where, and the vectors that a plane loads.
 
+use std::ops::Range;
+
 use lockstep_arith::matrix::{BlockMatrix, Format as BlockFormat, GROUP};
 use lockstep_machine::access::scale_vectors;
 use lockstep_machine::geometry::Hemisphere;
@@ -45,6 +47,8 @@ pub(crate) struct Tile {
 #[derive(Clone, Debug)]
 pub(crate) struct Outputs {
     pub(crate) plane: u8,
+    /// The first row that is loaded: those before it stay zero.
+    pub(crate) first: usize,
     /// One for LB8, or one pair for LB4, after the other.
     pub(crate) tiles: Vec<Tile>,
 }
@@ -113,27 +117,27 @@ impl Tiler<'_> {
         let mut counts = [0; SIDES.len()];
         let mut counted = Vec::new();
         for rows in &arrangement.rows {
-            let side = usize::from(spec.plane_hemisphere(self.plane) == SIDES[1]);
+            let (used, side) = (used(rows), usize::from(spec.plane_hemisphere(self.plane) == SIDES[1]));
             let mut append = |count: usize| {
                 counts[side] += count;
                 (counts[side] - count, count)
             };
             let tiles = arrangement.groups.chunks(format.inputs_per_load()).map(|inputs| {
-                let codes = append(used(rows));
+                let codes = append(used.len());
                 (codes, append(scale_count(format, inputs, spec)))
             });
-            counted.push((self.plane, side, tiles.collect::<Vec<_>>()));
+            counted.push((self.plane, side, used.start, tiles.collect::<Vec<_>>()));
             self.plane = (self.plane + 1) % planes;
         }
         let mut runs = Vec::new();
         for (side, count) in SIDES.into_iter().zip(counts) {
             runs.push(layout.run(name, side, layout.far, count)?);
         }
-        let outputs = counted.into_iter().map(|(plane, side, tiles)| {
+        let outputs = counted.into_iter().map(|(plane, side, first, tiles)| {
             let vectors = |(first, count)| Vectors { run: runs[side], first, count };
             let tiles =
                 tiles.into_iter().map(|(codes, scales)| Tile { codes: vectors(codes), scales: vectors(scales) });
-            Outputs { plane, tiles: tiles.collect() }
+            Outputs { plane, first, tiles: tiles.collect() }
         });
         Ok(Tiled { format, inputs: arrangement.groups.len(), outputs: outputs.collect() })
     }
@@ -192,9 +196,10 @@ impl Tiled {
     }
 }
 
-/// Row vectors up to the last that holds a row.
-pub(crate) fn used(rows: &[Option<usize>]) -> usize {
-    rows.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
+/// Row vectors from the first to the last that holds a row.
+pub(crate) fn used(rows: &[Option<usize>]) -> Range<usize> {
+    let first = rows.iter().position(Option::is_some).unwrap_or_default();
+    first..rows.iter().rposition(Option::is_some).map_or(first, |last| last + 1)
 }
 
 /// Row vectors of codes; for LB4 the second tile's stand in the high nibbles.
@@ -204,7 +209,8 @@ pub(crate) fn code_vectors(
     inputs: &[Vec<Option<usize>>],
     spec: &MachineSpec,
 ) -> Vec<Vec<u8>> {
-    let mut vectors = vec![vec![0; spec.lanes() as usize]; used(rows)];
+    let rows = &rows[used(rows)];
+    let mut vectors = vec![vec![0; spec.lanes() as usize]; rows.len()];
     for (vector, row) in vectors.iter_mut().zip(rows) {
         let Some(row) = row else { continue };
         for (tile, groups) in inputs.iter().enumerate() {

@@ -21,7 +21,7 @@ pub(super) fn uses(section: &Section, rotaries: &[Rotary], lanes: usize) -> Vec<
     for (index, node) in section.nodes.iter().enumerate() {
         let mut rows = rows(section, section.orders[index], node.width, rotaries, lanes);
         if section.in_parts(index) && section.orders[index] == Order::Natural {
-            rows = rows[section.tiles(index, lanes)].to_vec();
+            rows = rows[section.tiles(index)].to_vec();
         }
         match node.op {
             Op::MatMul { weight, bias } => {

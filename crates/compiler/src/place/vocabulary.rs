@@ -123,7 +123,7 @@ impl Codes {
                     Tile { codes, scales: Vectors { run: scales, first: next - count, count: *count } }
                 };
                 let tiles = self.runs.iter().zip(&per_tile).map(one).collect();
-                outputs.push((tile, super::tiles::Outputs { plane, tiles }));
+                outputs.push((tile, super::tiles::Outputs { plane, first: 0, tiles }));
             }
         }
         // Both sides in turn, so that all planes work.
@@ -213,11 +213,15 @@ impl RowScales {
         }
         let rows_per_vector = 1 << most.ilog2();
         let count = matrix.rows.div_ceil(rows_per_vector);
-        let outermost = Zone { first: layout.far.end - spread(count, SCALE_SPREAD), end: layout.far.end };
         let side = spare.unwrap_or(Hemisphere::East);
-        let run = match spare {
-            Some(side) => layout.spare_run(name, side, count)?,
-            None => layout.run(name, side, outermost, count)?,
+        let width = spread(count, SCALE_SPREAD);
+        // From the outermost slices inward.
+        let ends = (layout.far.first + width..=layout.far.end).rev().step_by(width.into());
+        let run = if let Some(side) = spare {
+            layout.spare_run(name, side, count)?
+        } else {
+            let mut runs = ends.map(|end| layout.run(name, side, Zone { first: end - width, end }, count));
+            runs.find(Result::is_ok).unwrap_or_else(|| Err(Error::memory(name, count as u32, layout.far)))?
         };
         let vector = |values: &BlockMatrix, first: usize| {
             let mut vector = vec![0; lanes];

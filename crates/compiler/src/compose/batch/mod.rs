@@ -397,7 +397,7 @@ impl<'s, 'b> Batch<'s, 'b> {
                 let Some(matrix) = self.matrix(job) else { continue };
                 if let Some(tile) = job.outputs.tiles.get(load) {
                     c.load_codebook(job.outputs.plane, matrix.format)?;
-                    c.load_tile(job.outputs.plane, matrix.format, tile)?;
+                    c.load_tile(job.outputs, matrix.format, tile)?;
                     c.install(job.outputs.plane, matrix.format.kind)?;
                 }
             }

@@ -63,7 +63,7 @@ pub const SMOLLM2: Sizes = Sizes { hidden: 576, feed_forward: 1536, kv_heads: 3,
 pub const SMALL: Sizes = Sizes { hidden: 96, feed_forward: 160, kv_heads: 2, sharing: 2, head_size: 32 };
 
 const LINEAR: [i8; 16] = [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
-pub const Q4_0: Format = Format::Lb4 { codebook: LINEAR, has_offset: false };
+pub const Q4_0: Format = Format::LB4;
 pub const Q4_1: Format = Format::Lb4 { codebook: LINEAR, has_offset: true };
 pub const IQ4: Format = Format::Lb4 { codebook: lockstep_arith::blocks::IQ4_NL, has_offset: false };
 
