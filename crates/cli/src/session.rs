@@ -114,6 +114,7 @@ pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: boo
 
 fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, mut options: EngineOptions) -> Session {
     options.end_token_ids = end_tokens(&outline);
+    options.kernels = setting.kernels;
     let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
     let clock = SystemClock::new();
     let engine = Engine::new(backend, options, Box::new(clock), text);

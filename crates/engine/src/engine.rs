@@ -40,6 +40,7 @@ impl<B: Backend> Engine<B> {
         detokenizer: Box<dyn Detokenizer + Send>,
     ) -> Self {
         let context = longest_within(&backend, options.kv_bytes_max);
+        let scratch = Scratch::new(options.kernels);
         Self {
             backend,
             options,
@@ -50,7 +51,7 @@ impl<B: Backend> Engine<B> {
             cache: PrefixCache::default(),
             context,
             events: Vec::new(),
-            scratch: Scratch::default(),
+            scratch,
             next_id: 0,
         }
     }

@@ -1,5 +1,7 @@
 //! What an engine is told, and what it tells of itself.
 
+use lockstep_kernels::Kernels;
+
 /// Choices that hold for all requests. None of them changes a token or a logit.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -23,6 +25,8 @@ pub struct EngineOptions {
     /// What a further token adds to a step, in percent of a step of one token. Guesses are made where they are more
     /// likely right than this.
     pub token_cost_percent: u32,
+    /// What draws tokens.
+    pub kernels: Kernels,
 }
 
 impl Default for EngineOptions {
@@ -37,6 +41,7 @@ impl Default for EngineOptions {
             end_token_ids: Vec::new(),
             guesses_max: 16,
             token_cost_percent: 35,
+            kernels: Kernels::detect(),
         }
     }
 }

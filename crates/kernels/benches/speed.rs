@@ -145,4 +145,8 @@ fn vectors(sets: &[Kernels]) {
     });
     compare("silu", numbers, "G numbers/s", sets, |set| set.silu(&x, black_box(&mut out)));
     compare("add", numbers, "G numbers/s", sets, |set| set.add(&x, &x, black_box(&mut out)));
+    let mut weights = vec![0; x.len()];
+    compare("weigh", numbers, "G numbers/s", sets, |set| {
+        black_box(set.weigh(&x, 2.0, 1.0, &mut weights));
+    });
 }

@@ -222,4 +222,7 @@ compiled_for_each_set! {
     gelu = vectors::gelu_all, wide "avx512f,avx512bw,avx512dq,avx512vl", (x: &[f32], out: &mut [f32]);
     /// `out = soft_cap(x)`.
     soft_cap = vectors::soft_cap_all, wide "avx512f,avx512bw,avx512dq,avx512vl", (x: &[f32], cap: f32, out: &mut [f32]);
+    /// Weights of up to 2^16 logits at the temperature `1 / inverse`; returns their sum, and how many are not 0.
+    weigh = crate::sampling::weigh, wide "avx512f,avx512bw,avx512dq,avx512vl",
+        (logits: &[f32], max: f32, inverse: f32, weights: &mut [u32]) -> (u64, usize);
 }

@@ -25,6 +25,7 @@ mod matmul_avx2;
 mod matmul_avx512;
 mod matmul_scalar;
 pub mod packed;
+pub mod sampling;
 mod vectors;
 
 pub use dispatch::Kernels;

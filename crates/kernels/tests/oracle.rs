@@ -9,6 +9,7 @@ use lockstep_kernels::Kernels;
 use lockstep_kernels::activations::{Activations, GroupScale};
 use lockstep_kernels::attention::{HeadCache, Query, Scratch, store_key, store_value};
 use lockstep_kernels::packed::{PackedLayout, PackedMatrix, pack, pack_with};
+use lockstep_kernels::sampling;
 
 /// A small generator with a known sequence.
 struct Random(u64);
@@ -203,6 +204,39 @@ fn norms_blocks_and_elementwise_equal_the_oracle() {
         }
         assert!(kernels.reciprocal_rms(&[f32::NAN, 1.0], 1e-5).is_err());
         assert!(kernels.quantize_block(&[2.0e15], 12, &mut [0]).is_err());
+    }
+}
+
+/// Logits whose maximum is 0, so that each is its own exponent at temperature 1.
+fn check_weights(kernels: Kernels, logits: &[f32]) {
+    for logits in logits.chunks(1 << 16) {
+        let mut weights = vec![0; logits.len()];
+        let (sum, count) = kernels.weigh(logits, 0.0, 1.0, &mut weights);
+        for (&logit, &weight) in logits.iter().zip(&weights) {
+            let want = (elementwise::exp32(logit) * sampling::ONE as f32).round_ties_even() as u32;
+            assert_eq!(weight, want, "{logit:e}, {}", kernels.name());
+        }
+        assert_eq!(sum, weights.iter().copied().map(u64::from).sum::<u64>());
+        assert_eq!(count, weights.iter().filter(|weight| **weight > 0).count());
+    }
+}
+
+#[test]
+fn weights_are_the_oracles() {
+    // 2^-26 to 21.5, negated, and the ends: all with a weight other than 0 and ONE lie there.
+    let (from, to) = (2f32.powi(-26).to_bits(), (-sampling::EXPONENT_MIN).to_bits());
+    let negated = |bits: u32| -f32::from_bits(bits);
+    for kernels in Kernels::all() {
+        let step = if kernels == Kernels::scalar() { 5 } else { 1009 };
+        let logits: Vec<f32> =
+            (from..=to).step_by(step).chain(to - 100..to + 1000).chain(0..100).map(negated).collect();
+        check_weights(kernels, &logits);
+        check_weights(kernels, &vec![0.0; 1 << 16]);
+        check_weights(kernels, &[sampling::EXPONENT_MIN, -22.0, -80.0, f32::MIN, 0.0, -0.0, -21.4]);
+        // A banned token, and one that should not be.
+        let mut weights = [1; 2];
+        assert_eq!(kernels.weigh(&[f32::NEG_INFINITY, f32::NAN], 0.0, 1.0, &mut weights), (0, 0));
+        assert_eq!(weights, [0, 0]);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Log-probabilities of the model's own distribution.
 
-use super::exponential::{EXPONENT_MIN, ONE, exponent, weigh};
-use super::peaks::{BLOCK, Peaks};
+use lockstep_kernels::Kernels;
+use lockstep_kernels::sampling::ONE;
 
+use super::peaks::{BLOCK, Peaks};
 use crate::event::TokenLogprobs;
 
 /// Of `chosen` and of the `top` most likely tokens, from raw finite logits whose peaks are given.
-pub(crate) fn logprobs(logits: &[f32], peaks: &mut Peaks, chosen: u32, top: usize) -> TokenLogprobs {
-    let log_mass = libm::log(mass(logits, peaks) as f64 / f64::from(ONE));
+pub(crate) fn logprobs(kernels: Kernels, logits: &[f32], peaks: &mut Peaks, chosen: u32, top: usize) -> TokenLogprobs {
+    let log_mass = libm::log(mass(kernels, logits, peaks) as f64 / f64::from(ONE));
     let max = peaks.max;
     // f64 holds the difference of two f32 of usual size exactly.
     let of =
@@ -16,16 +17,10 @@ pub(crate) fn logprobs(logits: &[f32], peaks: &mut Peaks, chosen: u32, top: usiz
 }
 
 /// The sum of all integer weights at temperature 1; below 2^30 times the vocabulary.
-fn mass(logits: &[f32], peaks: &Peaks) -> u64 {
-    let mut sum = 0u64;
-    let mut weights = [0; BLOCK];
-    for (block, &peak) in logits.chunks(BLOCK).zip(&peaks.blocks) {
-        if exponent(peak, peaks.max, 1.0) >= EXPONENT_MIN {
-            weigh(block, peaks.max, 1.0, &mut weights);
-            sum += weights.iter().copied().map(u64::from).sum::<u64>();
-        }
-    }
-    sum
+fn mass(kernels: Kernels, logits: &[f32], peaks: &Peaks) -> u64 {
+    let mut weights = [0; 64 * BLOCK];
+    let runs = logits.chunks(weights.len());
+    runs.map(|run| kernels.weigh(run, peaks.max, 1.0, &mut weights[..run.len()]).0).sum()
 }
 
 /// The ids of the `count` largest logits, by falling logit, then rising id.
@@ -61,7 +56,7 @@ mod tests {
     fn of(logits: &[f32], chosen: u32, top: usize) -> TokenLogprobs {
         let mut peaks = Peaks::default();
         peaks.find(logits);
-        logprobs(logits, &mut peaks, chosen, top)
+        logprobs(Kernels::detect(), logits, &mut peaks, chosen, top)
     }
 
     #[test]

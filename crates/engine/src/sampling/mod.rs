@@ -21,7 +21,6 @@
 //! pure-Rust logarithm. Weights are rounded to 2^-30, so they are off by at most `vocabulary * 2^-31` (2.3e-5 for
 //! 49 thousand tokens).
 
-mod exponential;
 mod logprobs;
 mod observed;
 mod peaks;

@@ -1,5 +1,7 @@
 //! Log-probabilities of tokens that were not drawn, for whoever observes logits.
 
+use lockstep_kernels::Kernels;
+
 use super::logprobs::logprobs;
 use super::peaks::Peaks;
 use crate::event::TokenLogprobs;
@@ -12,5 +14,5 @@ pub fn token_logprobs(logits: &[f32], token: u32, top: usize) -> TokenLogprobs {
     }
     let mut peaks = Peaks::default();
     peaks.find(logits);
-    logprobs(logits, &mut peaks, token, top)
+    logprobs(Kernels::detect(), logits, &mut peaks, token, top)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::exponential::{EXPONENT_MIN, ONE, exponent};
+use lockstep_kernels::Kernels;
+use lockstep_kernels::sampling::{EXPONENT_MIN, ONE, exponent};
+
 use super::logprobs::logprobs;
 use super::peaks::{Peaks, all_finite};
 use super::random::random;
@@ -14,12 +16,19 @@ use crate::request::SamplingParams;
 /// Below it a temperature is 0: its reciprocal times a difference of logits could leave the range of f32.
 const TEMPERATURE_MIN: f32 = 1e-6;
 
-/// Buffers shared by all requests of an engine.
-#[derive(Debug, Default)]
+/// Buffers shared by all requests of an engine, and the kernels that fill them.
+#[derive(Debug)]
 pub(crate) struct Scratch {
+    kernels: Kernels,
     adjusted: Vec<f32>,
     peaks: Peaks,
     weights: Weights,
+}
+
+impl Scratch {
+    pub(crate) fn new(kernels: Kernels) -> Self {
+        Self { kernels, adjusted: Vec::new(), peaks: Peaks::default(), weights: Weights::default() }
+    }
 }
 
 /// Where a token is drawn.
@@ -77,13 +86,13 @@ impl Sampler {
         }
         let report = top_logprobs.map(|top| {
             scratch.peaks.find(logits);
-            logprobs(logits, &mut scratch.peaks, id, top)
+            logprobs(scratch.kernels, logits, &mut scratch.peaks, id, top)
         });
         Ok((id, report))
     }
 
     fn draw(&self, raw: &[f32], place: &Answered<'_>, scratch: &mut Scratch) -> u32 {
-        let Scratch { adjusted, peaks, weights } = scratch;
+        let Scratch { kernels, adjusted, peaks, weights } = scratch;
         let ends: &[u32] = if place.tokens < self.min_tokens { &self.ends } else { &[] };
         let banned = !ends.is_empty() || place.allowed.is_some();
         let changes = banned || !(self.params.logit_bias.is_empty() && self.generated.is_empty());
@@ -103,7 +112,7 @@ impl Sampler {
         }
         let inverse = 1.0 / self.params.temperature;
         let cutoff = self.cutoff(peaks, inverse);
-        weights.fill(logits, peaks, inverse, cutoff);
+        weights.fill(*kernels, logits, peaks, inverse, cutoff);
         let mass = self.kept_mass(weights);
         let point = (u128::from(random(self.seed, place.position as u64)) * u128::from(mass)) >> 64;
         // Nothing has a weight only where every logit is banned.
@@ -246,14 +255,17 @@ mod tests {
 
     #[test]
     fn tokens_equal_those_of_the_plain_description() {
-        let mut scratch = Scratch::default();
+        let mut scratches: Vec<Scratch> = Kernels::all().into_iter().map(Scratch::new).collect();
         for seed in 0..3000 {
             let sampler = sampler(seed);
             let logits = logits(seed, 3 + random(seed, 999) % 400);
             for answered in [0, 2] {
                 let position = seed as usize % 17;
-                let (id, _) = sampler.choose(&logits, &place(position, answered), None, &mut scratch).unwrap();
-                assert_eq!(id, plain(&sampler, &logits, position, answered), "seed {seed}: {:?}", sampler.params);
+                let expected = plain(&sampler, &logits, position, answered);
+                for scratch in &mut scratches {
+                    let (id, _) = sampler.choose(&logits, &place(position, answered), None, scratch).unwrap();
+                    assert_eq!(id, expected, "seed {seed}, {}: {:?}", scratch.kernels.name(), sampler.params);
+                }
             }
         }
     }
@@ -262,7 +274,7 @@ mod tests {
     fn a_draw_follows_the_distribution() {
         let mut sampler = Sampler::new(SamplingParams::default(), 11, Vec::new(), 0, &[]);
         let logits = [0.0, libm::logf(2.0), libm::logf(5.0)];
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new(Kernels::detect());
         let mut counts = [0i32; 3];
         for position in 0..8000 {
             counts[sampler.choose(&logits, &place(position, 0), None, &mut scratch).unwrap().0 as usize] += 1;
@@ -295,7 +307,7 @@ mod tests {
     #[test]
     fn logits_that_are_no_numbers_give_no_token() {
         let sampler = Sampler::new(SamplingParams::default(), 0, Vec::new(), 0, &[]);
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new(Kernels::detect());
         assert!(sampler.choose(&[], &place(0, 0), None, &mut scratch).is_err());
         assert!(sampler.choose(&[0.0, f32::NAN], &place(0, 0), None, &mut scratch).is_err());
         // Banning everything leaves the lowest id instead of a panic.
@@ -305,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_constraint_comes_before_everything_else() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new(Kernels::detect());
         let mut choose = |params: SamplingParams, ends: &[u32], allowed: u32| {
             let sampler = Sampler::new(params, 7, ends.to_vec(), 1, &[]);
             let place = Answered { position: 3, tokens: 0, allowed: Some(&[allowed]) };
@@ -325,7 +337,8 @@ mod tests {
     fn logprobs_are_the_models_own() {
         let biased = SamplingParams { logit_bias: vec![(0, 50.0)], ..SamplingParams::greedy() };
         let sampler = Sampler::new(biased, 0, Vec::new(), 0, &[]);
-        let (id, report) = sampler.choose(&[0.0, 0.0], &place(0, 0), Some(2), &mut Scratch::default()).unwrap();
+        let (id, report) =
+            sampler.choose(&[0.0, 0.0], &place(0, 0), Some(2), &mut Scratch::new(Kernels::detect())).unwrap();
         let half = -std::f64::consts::LN_2;
         assert_eq!((id, report), (0, Some(TokenLogprobs { chosen: half, top: vec![(0, half), (1, half)] })));
     }

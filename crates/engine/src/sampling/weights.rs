@@ -2,15 +2,24 @@
 //!
 //! The order is by falling weight, then rising id. Every filter (top-k, top-p, min-p) keeps a prefix of it, so a
 //! filter is a number of tokens and their summed weight. Weights are counted in 32 buckets per power of two; only
-//! the bucket in which a cut falls is sorted.
+//! the bucket in which a cut falls is sorted, and few cuts fall among the small weights that most tokens have: blocks
+//! of such tokens are counted when one does.
 
-use super::exponential::{exponent, weigh};
+use lockstep_kernels::Kernels;
+use lockstep_kernels::sampling::exponent;
+
 use super::peaks::{BLOCK, Peaks};
 
+/// Most blocks that are weighed at once.
+const RUN: usize = 64;
 const BUCKETS: usize = 31 * 32;
+/// Blocks are counted that have a weight of at least this (e^-4.2 of the largest), ...
+const COUNTED: u32 = 1 << 24;
+/// ... and further ones, by so many powers of two, whenever a cut comes to smaller weights.
+const FURTHER: u32 = 6;
 
 /// A prefix of the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix {
     /// Number of tokens.
     pub(crate) count: usize,
@@ -32,45 +41,77 @@ pub(crate) struct Weights {
     dense: Vec<[u32; BLOCK]>,
     /// The first id of each of them, rising.
     starts: Vec<u32>,
+    /// All of them.
+    all: Prefix,
     buckets: Vec<Prefix>,
+    /// Every weight from this one on is counted in `buckets`, ...
+    counted: u32,
+    /// ... and none of these blocks.
+    uncounted: Vec<usize>,
     members: Vec<Candidate>,
     last: Option<u32>,
 }
 
 impl Weights {
     /// Weighs the tokens at the temperature `1 / inverse`. Blocks without an exponent of at least `cutoff` are skipped.
-    pub(crate) fn fill(&mut self, logits: &[f32], peaks: &Peaks, inverse: f32, cutoff: f32) {
-        self.dense.clear();
-        self.starts.clear();
-        self.buckets.clear();
-        self.buckets.resize(BUCKETS, Prefix { count: 0, sum: 0 });
-        for (block, (part, &peak)) in logits.chunks(BLOCK).zip(&peaks.blocks).enumerate() {
-            if exponent(peak, peaks.max, inverse) >= cutoff {
-                let mut weights = [0; BLOCK];
-                weigh(part, peaks.max, inverse, &mut weights);
-                self.add((block * BLOCK) as u32, weights);
+    pub(crate) fn fill(&mut self, kernels: Kernels, logits: &[f32], peaks: &Peaks, inverse: f32, cutoff: f32) {
+        self.clear();
+        let counts = |peak: f32| exponent(peak, peaks.max, inverse) >= cutoff;
+        let mut first = 0;
+        for run in peaks.blocks.chunk_by(|&a, &b| counts(a) == counts(b)).flat_map(|run| run.chunks(RUN)) {
+            let end = first + run.len();
+            if counts(run[0]) {
+                let part = &logits[first * BLOCK..logits.len().min(end * BLOCK)];
+                let (sum, count) = kernels.weigh(part, peaks.max, inverse, self.place(first, part.len()));
+                self.all.count += count;
+                self.all.sum += sum;
             }
+            first = end;
         }
+        self.count(COUNTED);
     }
 
-    fn add(&mut self, start: u32, weights: [u32; BLOCK]) {
-        for &weight in &weights {
-            if weight > 0 {
-                let bucket = &mut self.buckets[bucket_of(weight)];
-                bucket.count += 1;
-                bucket.sum += u64::from(weight);
+    fn clear(&mut self) {
+        self.dense.clear();
+        self.starts.clear();
+        self.uncounted.clear();
+        self.all = Prefix::default();
+        self.buckets.clear();
+        self.buckets.resize(BUCKETS, Prefix::default());
+    }
+
+    /// Room for the weights of so many tokens, from block `first` of the vocabulary on.
+    fn place(&mut self, first: usize, tokens: usize) -> &mut [u32] {
+        let (known, blocks) = (self.dense.len(), tokens.div_ceil(BLOCK));
+        self.dense.resize(known + blocks, [0; BLOCK]);
+        self.starts.extend((first..first + blocks).map(|block| (block * BLOCK) as u32));
+        self.uncounted.extend(known..known + blocks);
+        &mut self.dense[known..].as_flattened_mut()[..tokens]
+    }
+
+    /// Counts all blocks that have a weight of at least `least` in the buckets.
+    fn count(&mut self, least: u32) {
+        self.counted = least;
+        let (dense, buckets) = (&self.dense, &mut self.buckets);
+        let is_large = |weight: u32| weight >= least;
+        self.uncounted.retain(|&block| {
+            let weights = &dense[block];
+            // Without early exit, so that the compiler can compare many at once.
+            let any = weights.iter().fold(false, |any, &weight| any | is_large(weight));
+            if any {
+                for &weight in weights.iter().filter(|weight| **weight > 0) {
+                    let bucket = &mut buckets[bucket_of(weight)];
+                    bucket.count += 1;
+                    bucket.sum += u64::from(weight);
+                }
             }
-        }
-        self.dense.push(weights);
-        self.starts.push(start);
+            !any
+        });
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Prefix {
-        self.buckets.iter().fold(Prefix { count: 0, sum: 0 }, |all, bucket| Prefix {
-            count: all.count + bucket.count,
-            sum: all.sum + bucket.sum,
-        })
+        self.all
     }
 
     /// The first `count`, or all where there are fewer.
@@ -98,8 +139,11 @@ impl Weights {
     /// The longest prefix in which `keep(sum and count before it, weight)` held for every token. Once `keep` is false
     /// it must stay so down the order. Leaves in `last` the last kept token where the cut fell within a bucket.
     fn cut(&mut self, keep: impl Fn(Prefix, u32) -> bool) -> Prefix {
-        let mut prefix = Prefix { count: 0, sum: 0 };
+        let mut prefix = Prefix::default();
         for bucket in (0..BUCKETS).rev() {
+            if self.counted > 1 && lower_bound(bucket) < self.counted {
+                self.count((self.counted >> FURTHER).max(1));
+            }
             let Prefix { count, sum } = self.buckets[bucket];
             if count == 0 {
                 continue;
@@ -162,16 +206,15 @@ fn lower_bound(bucket: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling::exponential::{EXPONENT_MIN, ONE};
+    use lockstep_kernels::sampling::ONE;
 
     fn filled(weights: &[u32]) -> Weights {
         let mut all = Weights::default();
-        all.fill(&[], &Peaks::default(), 1.0, EXPONENT_MIN);
-        for (block, part) in weights.chunks(BLOCK).enumerate() {
-            let mut padded = [0; BLOCK];
-            padded[..part.len()].copy_from_slice(part);
-            all.add((block * BLOCK) as u32, padded);
-        }
+        all.clear();
+        all.place(0, weights.len()).copy_from_slice(weights);
+        all.all.count = weights.iter().filter(|weight| **weight > 0).count();
+        all.all.sum = weights.iter().copied().map(u64::from).sum();
+        all.count(COUNTED);
         all
     }
 

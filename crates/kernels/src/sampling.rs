@@ -1,11 +1,9 @@
-//! Integer weights of a block of logits at once: the contract's exponential, restricted to where weights are not 0.
-
-use super::peaks::BLOCK;
+//! Integer weights of many logits at once: the contract's exponential (section 5), restricted to where weights are not 0.
 
 /// The weight of the most likely token: one, with 30 fraction bits.
-pub(crate) const ONE: u32 = 1 << 30;
+pub const ONE: u32 = 1 << 30;
 /// From this exponent down every weight rounds to 0: e^-21.5 * 2^30 = 0.494.
-pub(crate) const EXPONENT_MIN: f32 = -21.5;
+pub const EXPONENT_MIN: f32 = -21.5;
 
 const LOG2_E: f32 = f32::from_bits(0x3FB8_AA3B);
 const LN2_HIGH: f32 = f32::from_bits(0x3F31_8000);
@@ -15,20 +13,27 @@ const MAGIC: f32 = 12_582_912.0;
 
 /// `rn(rn(l - max) * inverse)`: what the exponential is taken of.
 #[inline(always)]
-pub(crate) fn exponent(logit: f32, max: f32, inverse: f32) -> f32 {
+pub fn exponent(logit: f32, max: f32, inverse: f32) -> f32 {
     (logit - max) * inverse
 }
 
-/// `round_even(exp32(x) * 2^30)` for each logit's exponent x, which is at most 0; the rest of `weights` becomes 0.
+/// `round_even(exp32(x) * 2^30)` for each logit's exponent x, which is at most 0. Returns their sum, and how many are
+/// not 0. There are at most 2^16 logits.
 ///
 /// `exp32` itself is defined in `lockstep-arith`, for all x. Here, between [`EXPONENT_MIN`] and 0, it needs no special
-/// cases and no call for rounding, so the compiler can turn the loop into vector instructions. A test holds both equal.
-pub(crate) fn weigh(logits: &[f32], max: f32, inverse: f32, weights: &mut [u32; BLOCK]) {
-    let (used, rest) = weights.split_at_mut(logits.len().min(BLOCK));
-    for (weight, &logit) in used.iter_mut().zip(logits) {
+/// cases and no call for rounding, so the compiler can turn the loop into vector instructions.
+#[inline(always)]
+pub(crate) fn weigh(logits: &[f32], max: f32, inverse: f32, weights: &mut [u32]) -> (u64, usize) {
+    assert!(logits.len() == weights.len() && logits.len() <= 1 << 16, "a weight for each logit, and not too many");
+    // Halves of weights, so that sums of 2^16 of them fit 32 bits: vectors of them are twice as long.
+    let (mut high, mut low, mut count) = (0u32, 0u32, 0u32);
+    for (weight, &logit) in weights.iter_mut().zip(logits) {
         *weight = weight_of(exponent(logit, max, inverse));
+        high += *weight >> 16;
+        low += *weight & 0xFFFF;
+        count += u32::from(*weight != 0);
     }
-    rest.fill(0);
+    ((u64::from(high) << 16) + u64::from(low), count as usize)
 }
 
 #[inline(always)]
@@ -52,35 +57,4 @@ fn weight_of(exponent: f32) -> u32 {
     let high = scaled * (1.0 / 4096.0) + MAGIC;
     let low = (scaled - (high - MAGIC) * 4096.0) + MAGIC;
     (high.to_bits().wrapping_sub(MAGIC.to_bits()) << 12).wrapping_add(low.to_bits().wrapping_sub(MAGIC.to_bits()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lockstep_arith::elementwise::exp32;
-
-    fn contract(x: f32) -> u32 {
-        (exp32(x) * ONE as f32).round_ties_even() as u32
-    }
-
-    #[test]
-    fn weights_are_the_contracts() {
-        // Every 5th f32 of 2^-26..21.5, negated, and the ends: all with a weight other than 0 and ONE lie there.
-        let (from, to) = (2f32.powi(-26).to_bits(), (-EXPONENT_MIN).to_bits());
-        for bits in (from..=to).step_by(5).chain(to - 100..to + 1000).chain(0..100) {
-            let x = -f32::from_bits(bits);
-            assert_eq!(weight_of(x), contract(x), "{x:e}");
-        }
-    }
-
-    #[test]
-    fn below_the_least_exponent_they_are_zero() {
-        assert_eq!(contract(EXPONENT_MIN), 0);
-        for x in [EXPONENT_MIN, -22.0, -80.0, f32::MIN, f32::NEG_INFINITY, f32::NAN] {
-            assert_eq!(weight_of(x), 0, "{x}");
-        }
-        assert!(weight_of(-21.4) > 0);
-        assert_eq!(weight_of(0.0), ONE);
-        assert_eq!(weight_of(-0.0), ONE);
-    }
 }
