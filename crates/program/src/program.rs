@@ -322,6 +322,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What runs on each of so many chips, in order.
+    pub fn by_chip(&self, chips: u32) -> Vec<Vec<&Instance>> {
+        let mut instances = vec![Vec::new(); chips as usize];
+        for instance in &self.instances {
+            instances[instance.chip as usize].push(instance);
+        }
+        instances
+    }
+
     /// Cycles after which the entry could begin anew for another sequence, if it had its own memory: the longest time that
     /// a chip is taken, from its first block to the end of its last one, but for alignments.
     pub fn interval(&self, blocks: &[Block]) -> u64 {

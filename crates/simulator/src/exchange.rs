@@ -25,15 +25,32 @@ struct Wire {
 pub(crate) struct Exchange<'a> {
     wires: Mutex<Vec<Wire>>,
     changed: Condvar,
+    /// By chip and link, the wire that leaves there, and the one that ends there.
+    leaving: Vec<Option<usize>>,
+    ending: Vec<Option<usize>>,
+    /// Links of a chip.
+    links: usize,
     conditions: &'a Conditions,
     /// Which run it is.
     run: u64,
 }
 
 impl<'a> Exchange<'a> {
-    pub(crate) fn new(links: usize, conditions: &'a Conditions, run: u64) -> Self {
-        let wires = Mutex::new((0..links).map(|_| Wire::default()).collect());
-        Self { wires, changed: Condvar::new(), conditions, run }
+    pub(crate) fn new(program: &Program<'_>, conditions: &'a Conditions, run: u64) -> Self {
+        let links = program.machine.c2c.links as usize;
+        let mut leaving = vec![None; program.chips as usize * links];
+        let mut ending = leaving.clone();
+        for (wire, link) in program.links.iter().enumerate() {
+            leaving[link.from_chip as usize * links + usize::from(link.from_link)].get_or_insert(wire);
+            ending[link.to_chip as usize * links + usize::from(link.to_link)].get_or_insert(wire);
+        }
+        let wires = Mutex::new(program.links.iter().map(|_| Wire::default()).collect());
+        Self { wires, changed: Condvar::new(), leaving, ending, links, conditions, run }
+    }
+
+    /// The wire by which a link of a chip receives.
+    fn receiving(&self, chip: u32, link: u8) -> Option<usize> {
+        self.ending[chip as usize * self.links + usize::from(link)]
     }
 
     /// Vectors with an error that was corrected.
@@ -55,30 +72,23 @@ impl<'a> Exchange<'a> {
     }
 
     /// Whether a vector is there for the chip's link, or will never be.
-    fn ready(wires: &[Wire], program: &Program<'_>, (chip, link): (u32, u8)) -> bool {
-        match receiving(program, chip, link) {
-            Some(at) => !wires[at].vectors.is_empty() || wires[at].closed,
-            None => true,
-        }
+    fn ready(&self, wires: &[Wire], (chip, link): (u32, u8)) -> bool {
+        self.receiving(chip, link).is_none_or(|at| !wires[at].vectors.is_empty() || wires[at].closed)
     }
 
     /// Waits until one of these receiving sides has a vector or is closed.
-    pub(crate) fn wait(&self, program: &Program<'_>, blocked: &[(u32, u8)]) {
+    pub(crate) fn wait(&self, blocked: &[(u32, u8)]) {
         let mut wires = self.wires();
-        while !blocked.iter().any(|side| Self::ready(&wires, program, *side)) {
+        while !blocked.iter().any(|side| self.ready(&wires, *side)) {
             wires = self.changed.wait(wires).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Whether the sender of a link has ended and nothing is left.
-    pub(crate) fn is_dead(&self, program: &Program<'_>, chip: u32, link: u8) -> bool {
+    pub(crate) fn is_dead(&self, chip: u32, link: u8) -> bool {
         let wires = self.wires();
-        receiving(program, chip, link).is_none_or(|at| wires[at].vectors.is_empty() && wires[at].closed)
+        self.receiving(chip, link).is_none_or(|at| wires[at].vectors.is_empty() && wires[at].closed)
     }
-}
-
-fn receiving(program: &Program<'_>, chip: u32, link: u8) -> Option<usize> {
-    program.links.iter().position(|l| (l.to_chip, l.to_link) == (chip, link))
 }
 
 /// One chip's view of the links.
@@ -92,8 +102,8 @@ pub(crate) struct ChipPorts<'a> {
 
 impl Ports for ChipPorts<'_> {
     fn send(&mut self, link: u8, vector: &Bytes) {
-        let to = self.program.links.iter().position(|l| (l.from_chip, l.from_link) == (self.chip, link));
-        if let Some(wire) = to {
+        let Exchange { leaving, links, .. } = self.exchange;
+        if let Some(wire) = leaving[self.chip as usize * links + usize::from(link)] {
             self.exchange.wires()[wire].vectors.push_back(*vector);
             self.exchange.changed.notify_all();
         }
@@ -101,7 +111,7 @@ impl Ports for ChipPorts<'_> {
 
     fn receive(&mut self, link: u8) -> Option<Bytes> {
         let Exchange { conditions, run, .. } = *self.exchange;
-        let index = receiving(self.program, self.chip, link)?;
+        let index = self.exchange.receiving(self.chip, link)?;
         let wire = &mut self.exchange.wires()[index];
         let mut vector = wire.vectors.pop_front()?;
         let nth = wire.taken;

@@ -33,8 +33,9 @@ pub(crate) fn run(
     threads: usize,
     exchange: &Exchange<'_>,
 ) -> Result<(), Fault> {
+    let chips = entry.by_chip(program.chips).into_iter().zip(chips).enumerate();
     let mut courses: Vec<Course<'_>> =
-        chips.iter_mut().enumerate().map(|(chip, state)| Course::new(chip as u32, state, entry)).collect();
+        chips.map(|(chip, (instances, state))| Course::new(chip as u32, state, instances)).collect();
     let share = courses.len().div_ceil(threads.max(1)).max(1);
     std::thread::scope(|scope| {
         let mut shares = courses.chunks_mut(share);
@@ -63,14 +64,13 @@ fn drive(program: &Program<'_>, linked: &[LinkedBlock], exchange: &Exchange<'_>,
         if !moved {
             let blocked: Vec<(u32, u8)> =
                 courses.iter().filter(|c| !c.ended).filter_map(|c| Some((c.chip, c.blocked?))).collect();
-            exchange.wait(program, &blocked);
+            exchange.wait(&blocked);
         }
     }
 }
 
 impl<'a> Course<'a> {
-    fn new(chip: u32, state: &'a mut Chip, entry: &'a Entry) -> Self {
-        let instances = entry.instances.iter().filter(|instance| instance.chip == chip).collect();
+    fn new(chip: u32, state: &'a mut Chip, instances: Vec<&'a Instance>) -> Self {
         Self { chip, state, instances, instance: 0, op: 0, blocked: None, ended: false, fault: None }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Course<'a> {
     fn block(&mut self, program: &Program<'_>, block: &LinkedBlock, exchange: &Exchange<'_>) -> bool {
         let Queue::Receive(link) = block.issues.id(block.tape[self.op].issue as usize).queue else { return false };
         self.blocked = Some(link);
-        exchange.is_dead(program, self.chip, link) && self.end(program, exchange)
+        exchange.is_dead(self.chip, link) && self.end(program, exchange)
     }
 
     fn end(&mut self, program: &Program<'_>, exchange: &Exchange<'_>) -> bool {

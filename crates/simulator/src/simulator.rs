@@ -1,24 +1,18 @@
-//! Programs linked, and chips that run them.
+//! Chips that run linked programs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lockstep_kernels::Kernels;
-use lockstep_program::Program;
 use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
 
-use crate::check::{check_entry, check_written, outputs};
 use crate::chip::Chip;
 use crate::clock::Elapsed;
 use crate::conditions::Conditions;
-use crate::counters::{Counters, count};
-use crate::edges::Edges;
 use crate::exchange::Exchange;
 use crate::fault::{Fault, FaultKind, Unit};
-use crate::link::{LinkedBlock, link};
+use crate::linked::{Linked, Report};
 use crate::memory::Bank;
 use crate::run;
-use crate::traffic::Traffic;
-use crate::words::Contents;
 
 /// What can go wrong beside faults of the program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,147 +56,6 @@ pub enum Error {
     /// A program from shapes alone.
     #[error("image {0:?} has no content: the program was made from shapes alone and can be timed, not run")]
     Absent(String),
-}
-
-/// A program whose every operand is known: it can be timed, and run any number of times.
-pub struct Linked<'a> {
-    pub(crate) program: &'a Program<'a>,
-    pub(crate) blocks: Vec<LinkedBlock>,
-    /// By entry.
-    traffic: Vec<Traffic>,
-    /// Whether it can be run.
-    tape: bool,
-}
-
-impl<'a> Linked<'a> {
-    /// Links a program: finds every hazard that does not depend on values, and operands from another producer than the
-    /// program says.
-    pub fn new(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, true, true)
-    }
-
-    /// Links a program whose flow is not looked at: what would its instructions do?
-    pub fn without_flow(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, false, true)
-    }
-
-    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run.
-    pub fn for_timing(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, true, false)
-    }
-
-    fn link(program: &'a Program<'a>, check_flow: bool, tape: bool) -> Result<Self, Fault> {
-        let edges: Option<Vec<Edges<'_>>> = check_flow.then(|| program.blocks.iter().map(Edges::new).collect());
-        let mut blocks = Vec::with_capacity(program.blocks.len());
-        for (index, block) in program.blocks.iter().enumerate() {
-            let first = program.entries.iter().flat_map(|e| &e.instances).find(|i| i.block as usize == index);
-            let (chip, start) = first.map_or((0, 0), |instance| (instance.chip, instance.start));
-            let edges = edges.as_ref().map(|edges| &edges[index]);
-            let linked = link(block, index as u32, &program.machine, edges, tape);
-            blocks.push(linked.map_err(|fault| fault.at(chip, start))?);
-        }
-        let contents: Vec<Contents> = (0..program.chips).map(|chip| Contents::new(program, chip)).collect();
-        let mut unwritten = outputs(program);
-        let mut traffic = Vec::with_capacity(program.entries.len());
-        for entry in &program.entries {
-            traffic.push(check_entry(program, &blocks, entry, &contents, edges.as_deref(), &mut unwritten)?);
-        }
-        if check_flow {
-            check_written(&unwritten)?;
-        }
-        Ok(Self { program, blocks, traffic, tape })
-    }
-
-    /// The program.
-    pub fn program(&self) -> &'a Program<'a> {
-        self.program
-    }
-
-    pub(crate) fn entry(&self, name: &str) -> Result<&'a Entry, Error> {
-        self.numbered(name).map(|(_, entry)| entry)
-    }
-
-    fn numbered(&self, name: &str) -> Result<(usize, &'a Entry), Error> {
-        self.program.entries.iter().enumerate().find(|(_, entry)| entry.name == name).ok_or_else(|| Error::Entry {
-            name: name.to_owned(),
-            known: self.program.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
-    }
-
-    /// What an entry takes and does, without values. Linking has counted the cycles.
-    pub fn time(&self, entry: &str) -> Result<Report, Error> {
-        self.time_under(entry, &Conditions::default())
-    }
-
-    /// The same under conditions, in the first run.
-    pub fn time_under(&self, entry: &str, conditions: &Conditions) -> Result<Report, Error> {
-        let (index, entry) = self.numbered(entry)?;
-        let elapsed = self.elapsed(index, entry, conditions, 0)?;
-        let mut schedule = blake3::Hasher::new();
-        self.hash_schedule(entry, &mut schedule);
-        Ok(self.report(entry, *schedule.finalize().as_bytes(), elapsed))
-    }
-
-    /// When an entry ends on its chips; a fault if something comes too late then, too early, or not at all.
-    fn elapsed(&self, index: usize, entry: &Entry, conditions: &Conditions, run: u64) -> Result<Elapsed, Fault> {
-        if conditions.is_nominal() {
-            // Linking has looked at the worst that may come.
-            return Ok(Elapsed::nominal(entry.cycles));
-        }
-        self.traffic[index].under(self.program, entry, conditions, run)
-    }
-
-    /// Everything that decides when what happens.
-    fn hash_schedule(&self, entry: &Entry, hasher: &mut blake3::Hasher) {
-        for instance in &entry.instances {
-            let block = &self.program.blocks[instance.block as usize];
-            for number in [u64::from(instance.chip), instance.start, self.blocks[instance.block as usize].cycles] {
-                hasher.update(&number.to_le_bytes());
-            }
-            for text in &block.queues {
-                hasher.update(text.queue.to_string().as_bytes());
-                hasher.update(text.insts.as_flattened());
-            }
-        }
-    }
-
-    fn report(&self, entry: &Entry, trace_digest: [u8; 32], elapsed: Elapsed) -> Report {
-        let ends = entry.instances.iter().map(|i| i.start + self.blocks[i.block as usize].cycles);
-        Report {
-            cycles_predicted: entry.cycles,
-            cycles: ends.max().unwrap_or(0),
-            elapsed,
-            trace_digest,
-            run_time: Duration::ZERO,
-            corrected: 0,
-            link_corrected: 0,
-            replays: 0,
-            counters: count(self.program, &self.blocks, entry),
-        }
-    }
-}
-
-/// What a run took and did.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The cycles that the program says it takes.
-    pub cycles_predicted: u64,
-    /// The cycles that it took, in program time: the same under all conditions.
-    pub cycles: u64,
-    /// The reference time at which its chips ended.
-    pub elapsed: Elapsed,
-    /// BLAKE3 of the schedule and of every vector written to memory, chip by chip in the order of time.
-    pub trace_digest: [u8; 32],
-    /// How long the run of the tape took on this computer.
-    pub run_time: Duration,
-    /// Words of memory in which a flipped bit was set right, in all replays together.
-    pub corrected: u64,
-    /// Vectors in which an error of a link was set right, in all replays together.
-    pub link_corrected: u64,
-    /// Runs that were made again, since a vector was lost on a link; each took the same cycles.
-    pub replays: u32,
-    /// What the units did.
-    pub counters: Counters,
 }
 
 /// Chips with memory, and a linked program to run on them.
@@ -370,13 +223,13 @@ impl<'a> Simulator<'a> {
         self.failed = None;
         let run_time = begun.elapsed();
         let mut digest = blake3::Hasher::new();
-        self.linked.hash_schedule(entry, &mut digest);
+        digest.update(&self.linked.checked(index).digest);
         self.chips.iter().for_each(|chip| {
             digest.update(&chip.digest());
         });
-        let report = self.linked.report(entry, *digest.finalize().as_bytes(), elapsed);
-        let corrected = corrected(&self.chips) - before;
-        Ok(Report { run_time, corrected, link_corrected, replays: replayed, ..report })
+        let report = self.linked.report(entry, self.linked.checked(index), elapsed);
+        let (corrected, trace_digest) = (corrected(&self.chips) - before, *digest.finalize().as_bytes());
+        Ok(Report { trace_digest, run_time, corrected, link_corrected, replays: replayed, ..report })
     }
 
     /// Runs an entry once, and adds the errors of links that were corrected.
@@ -384,9 +237,9 @@ impl<'a> Simulator<'a> {
         let program = self.linked.program;
         let run = self.runs;
         self.runs += 1;
-        let elapsed = self.linked.elapsed(index, entry, &self.conditions, run)?;
+        let elapsed = self.linked.checked(index).traffic.elapsed(program, entry, &self.conditions, run)?;
         self.chips.iter_mut().for_each(|chip| chip.reset(&program.machine));
-        let exchange = Exchange::new(program.links.len(), &self.conditions, run);
+        let exchange = Exchange::new(program, &self.conditions, run);
         if self.conditions.link_losses > 0 {
             self.chips.iter_mut().for_each(|chip| chip.memory.keep());
         }

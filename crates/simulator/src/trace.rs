@@ -3,7 +3,7 @@
 //!
 //! Field numbers are those of Perfetto's `trace_packet.proto`, `track_event.proto` and `track_descriptor.proto`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use lockstep_machine::geometry::Queue;
@@ -13,7 +13,8 @@ use lockstep_program::program::{Entry, Instance, IssueId, Origin, queue_number};
 use prost::Message;
 
 use crate::link::LinkedBlock;
-use crate::simulator::{Error, Linked};
+use crate::linked::Linked;
+use crate::simulator::Error;
 
 #[derive(Clone, PartialEq, Message)]
 struct Packet {
@@ -129,9 +130,9 @@ impl Writer<'_> {
     fn write(&mut self, linked: &Linked<'_>, entry: &Entry) -> io::Result<()> {
         let first = Packet { sequence: 1, flags: Some(INCREMENTAL_STATE_CLEARED), ..Packet::default() };
         self.packet(&first)?;
-        for chip in 0..linked.program.chips {
-            self.tracks(linked, entry, chip)?;
-            for instance in entry.instances.iter().filter(|instance| instance.chip == chip) {
+        for (chip, instances) in entry.by_chip(linked.program.chips).into_iter().enumerate() {
+            self.tracks(linked, &instances, chip as u32)?;
+            for instance in instances {
                 let block = &linked.blocks[instance.block as usize];
                 self.instance(linked, instance, block)?;
                 self.counters(instance, block, linked.program.machine.c2c.vector_cycles.into())?;
@@ -140,7 +141,7 @@ impl Writer<'_> {
         self.out.flush()
     }
 
-    fn tracks(&mut self, linked: &Linked<'_>, entry: &Entry, chip: u32) -> io::Result<()> {
+    fn tracks(&mut self, linked: &Linked<'_>, instances: &[&Instance], chip: u32) -> io::Result<()> {
         let name = format!("chip {chip}");
         let process = Some(Process { id: chip as i32 + 1, name: name.clone() });
         self.track(Track { id: track(chip, 0), name, process, ..Track::default() })?;
@@ -149,10 +150,10 @@ impl Writer<'_> {
             let (id, name) = (track(chip, number), name.to_owned());
             self.track(Track { id, name, parent, counter: Some(Counter {}), ..Track::default() })?;
         }
+        let texts = |instance: &&Instance| &linked.program.blocks[instance.block as usize].queues;
+        let used: BTreeSet<Queue> = instances.iter().flat_map(texts).map(|text| text.queue).collect();
         for queue in linked.program.machine.queues() {
-            let used = |instance: &&Instance| instance.chip == chip;
-            let texts = |instance: &Instance| &linked.program.blocks[instance.block as usize].queues;
-            if entry.instances.iter().filter(used).any(|i| texts(i).iter().any(|text| text.queue == queue)) {
+            if used.contains(&queue) {
                 let (id, name) = (queue_track(chip, queue), queue.to_string());
                 self.track(Track { id, name, parent, ..Track::default() })?;
             }

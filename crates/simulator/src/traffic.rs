@@ -16,17 +16,53 @@ use crate::fault::{Fault, FaultKind, LocalFault, Unit};
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     /// By link of the program.
-    pub(crate) links: Vec<Crossings>,
+    links: Vec<Crossings>,
     /// By chip: cycles from which on its clock is in line, beside the entry's start.
-    pub(crate) aligned: Vec<Vec<u64>>,
+    aligned: Vec<Vec<u64>>,
+}
+
+/// What crosses the links of one chip, and when its clock is in line.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// By link, the cycles of the sends' issues.
+    pub(crate) sent: Vec<Vec<u64>>,
+    /// By link, the cycles of the receives.
+    pub(crate) received: Vec<Vec<(u64, Queue)>>,
+    pub(crate) aligned: Vec<u64>,
+}
+
+impl Ends {
+    pub(crate) fn new(links: usize) -> Self {
+        Self { sent: vec![Vec::new(); links], received: vec![Vec::new(); links], aligned: Vec::new() }
+    }
+}
+
+/// Vectors cross only links that lead somewhere.
+pub(crate) fn check_connected(program: &Program<'_>, chips: &[Ends]) -> Result<(), Fault> {
+    let links = program.machine.c2c.links as usize;
+    let (mut out, mut into) = (vec![false; chips.len() * links], vec![false; chips.len() * links]);
+    for link in &program.links {
+        out[link.from_chip as usize * links + usize::from(link.from_link)] = true;
+        into[link.to_chip as usize * links + usize::from(link.to_link)] = true;
+    }
+    for (at, (out, into)) in out.into_iter().zip(into).enumerate() {
+        let (chip, link) = (at / links, at % links);
+        let sent = chips[chip].sent[link].first().filter(|_| !out).map(|cycle| (*cycle, Queue::Send(link as u8)));
+        let received = chips[chip].received[link].first().filter(|_| !into).copied();
+        if let Some(at) = sent.or(received) {
+            let message = format!("link {link} is not connected on this side");
+            return Err(fault(FaultKind::Unconnected, at, message).at(chip as u32, 0));
+        }
+    }
+    Ok(())
 }
 
 /// Vectors that cross one link.
 #[derive(Debug, Default)]
-pub(crate) struct Crossings {
+struct Crossings {
     /// Cycles of the sends' issues, as they are found at the receiving side.
-    pub(crate) sent: Vec<u64>,
-    pub(crate) received: Vec<(u64, Queue)>,
+    sent: Vec<u64>,
+    received: Vec<(u64, Queue)>,
 }
 
 /// A link with what crosses it and the clocks at its ends.
@@ -39,10 +75,13 @@ struct Wire<'a> {
 }
 
 impl Traffic {
-    pub(crate) fn new(program: &Program<'_>) -> Self {
-        let mut links = Vec::new();
-        links.resize_with(program.links.len(), Crossings::default);
-        Self { links, aligned: vec![Vec::new(); program.chips as usize] }
+    pub(crate) fn new(program: &Program<'_>, chips: Vec<Ends>) -> Self {
+        let crossings = |link: &Link| Crossings {
+            sent: chips[link.from_chip as usize].sent[usize::from(link.from_link)].clone(),
+            received: chips[link.to_chip as usize].received[usize::from(link.to_link)].clone(),
+        };
+        let links = program.links.iter().map(crossings).collect();
+        Self { links, aligned: chips.into_iter().map(|chip| chip.aligned).collect() }
     }
 
     fn wires<'a>(&'a self, program: &'a Program<'_>) -> impl Iterator<Item = Wire<'a>> {
@@ -62,14 +101,19 @@ impl Traffic {
         })
     }
 
-    /// The same under conditions, in the so manieth run, and when the entry's chips end; of several faults the earliest.
-    pub(crate) fn under(
+    /// When an entry ends on its chips, in the so manieth run under conditions; a fault, of several the earliest, if something
+    /// comes too late then, too early, or not at all.
+    pub(crate) fn elapsed(
         &self,
         program: &Program<'_>,
         entry: &Entry,
         conditions: &Conditions,
         run: u64,
     ) -> Result<Elapsed, Fault> {
+        if conditions.is_nominal() {
+            // The check has looked at the worst that may come.
+            return Ok(Elapsed::nominal(entry.cycles));
+        }
         let mut chips: Vec<u32> = entry.instances.iter().map(|instance| instance.chip).collect();
         chips.dedup();
         if let Some(chip) = chips.iter().find(|chip| conditions.outage.chips.contains(&conditions.place(**chip))) {
@@ -153,7 +197,10 @@ impl Wire<'_> {
 
     /// How long ago the clocks of a send and a receive were aligned, and the cycles by which they may differ.
     fn slack(&self, sent: u64, received: u64) -> (u64, u64) {
-        let last = |aligned: &[u64], cycle: u64| aligned.iter().rev().find(|end| **end <= cycle).copied().unwrap_or(0);
+        let last = |aligned: &[u64], cycle: u64| match aligned.partition_point(|end| *end <= cycle) {
+            0 => 0,
+            later => aligned[later - 1],
+        };
         let (of_send, of_receive) = (last(self.aligned[0], sent), last(self.aligned[1], received));
         let age = (sent + u64::from(self.sending()) - of_send).max(received - of_receive);
         let same = self.link.from_chip == self.link.to_chip && of_send == of_receive;

@@ -66,21 +66,25 @@ impl Written {
 }
 
 impl Contents {
-    pub(crate) fn new(program: &Program<'_>, chip: u32) -> Self {
+    /// Of all chips.
+    pub(crate) fn of(program: &Program<'_>) -> Vec<Self> {
         let spec: &MachineSpec = &program.machine;
         let slices = spec.mem.slices_per_hemisphere as usize;
-        let mut contents = Self { banks: vec![Vec::new(); 4 * slices], slices };
-        for (index, image) in program.images.iter().enumerate().filter(|(_, image)| image.first.chip == chip) {
+        let empty = || Self { banks: vec![Vec::new(); 4 * slices], slices };
+        let mut chips: Vec<Self> = (0..program.chips).map(|_| empty()).collect();
+        for (index, image) in program.images.iter().enumerate() {
             let first = u32::from(image.first.word);
+            let contents = &mut chips[image.first.chip as usize];
             contents.add(image.first, first, first + image.vectors, Writer::Image(index as u32, 0));
         }
         for (index, binding) in program.bindings.iter().enumerate().filter(|(_, b)| b.kind == BindingKind::Input) {
-            for (place, word) in binding.words.iter().enumerate().filter(|(_, word)| word.chip == chip) {
+            for (place, word) in binding.words.iter().enumerate() {
                 let first = u32::from(word.word);
-                contents.add(*word, first, first + 1, Writer::Input(index as u32, place as u32));
+                let writer = Writer::Input(index as u32, place as u32);
+                chips[word.chip as usize].add(*word, first, first + 1, writer);
             }
         }
-        contents
+        chips
     }
 
     fn bank(&self, hemisphere: Hemisphere, slice: u8, bank: u8) -> usize {

@@ -21,7 +21,7 @@ use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
 use lockstep_program::program::BindingKind;
 use lockstep_program::{Program, derive, file, text, verify};
-use lockstep_simulator::{Elapsed, Error, FaultKind, Linked, Report, Simulator};
+use lockstep_simulator::{Conditions, Elapsed, Error, FaultKind, Linked, Report, Simulator};
 
 use orders::Orders;
 
@@ -126,7 +126,13 @@ fn run(name: &str, linked: &Linked<'_>, orders: &Orders, found: &mut String) {
     }
     for (report, entry) in runs[0].reports.iter().zip(&runs[0].entries) {
         assert_eq!(report.cycles_predicted, report.cycles, "{name}: entry {entry}");
-        assert_eq!(linked.time(entry).unwrap().cycles, report.cycles, "{name}: entry {entry} without values");
+        let timed = linked.time(entry).unwrap();
+        assert_eq!(timed.cycles, report.cycles, "{name}: entry {entry} without values");
+        for threads in [1, 2] {
+            let expanded = linked.time_expanded(entry, &Conditions::default(), threads).unwrap();
+            assert_eq!(expanded.cycles, report.cycles, "{name}: entry {entry} expanded");
+            assert_eq!(expanded.trace_digest, timed.trace_digest, "{name}: entry {entry} expanded");
+        }
     }
     found.push_str(&runs[0].text);
 }
