@@ -142,6 +142,17 @@ fn one_digest_on_any_number_of_threads_and_every_time() {
     }
     let (other, _) = simulate(&folder, &program, &["--input", "x=fill 7", "--input", "z=fill 1"]);
     assert_ne!(other["trace_digest"].as_str(), Some(one.as_str()), "other values, another digest");
+
+    // Without values there is a digest of the schedule, in whatever way it was found.
+    let timed = digest(&["--timing-only"]);
+    for threads in ["1", "2"] {
+        assert_eq!(digest(&["--timing-only", "--expand", "--threads", threads, "--repeat", "2"]), timed, "{threads}");
+    }
+    let mut command = folder.lockstep();
+    let text = success(command.arg("simulate").arg(&program).args(["--timing-only", "--expand"]));
+    for line in ["instanced: 2 blocks linked once, 2 instances checked", "expanded: each of 2 instances linked anew"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -72,9 +72,9 @@ pub(crate) struct Case {
 pub(crate) struct Layer {
     pub(crate) cycles: u64,
     pub(crate) with_values: f64,
-    /// Every block linked anew, once.
+    /// Expanded: each instance linked anew.
     pub(crate) timing_only: f64,
-    /// The entry's cycles, instances of a block included, over the time of linking.
+    /// All entries' cycles over the time of linking each block once and checking all instances.
     pub(crate) instanced: f64,
 }
 
@@ -135,7 +135,7 @@ impl Programs {
         if values {
             simulate.args(INPUTS.iter().flat_map(|input| ["--input", input]));
         } else {
-            simulate.arg("--timing-only");
+            simulate.args(["--timing-only", "--expand"]);
         }
         simulate
     }
@@ -272,6 +272,6 @@ mod tests {
         assert!(shown[1].ends_with("gemm_scalesim.py --m 256 --n 1280 --k 1280"), "{}", shown[1]);
         assert_eq!(shown[2], "lockstep layer --model m.gguf --output layer.lks");
         assert!(shown[3].contains("--repeat 29 --json --input \"x=random seed=1 min=-1 max=1\""), "{}", shown[3]);
-        assert_eq!(shown[4], "lockstep simulate layer.lks --entry layer --repeat 29 --json --timing-only");
+        assert_eq!(shown[4], "lockstep simulate layer.lks --entry layer --repeat 29 --json --timing-only --expand");
     }
 }

@@ -185,7 +185,7 @@ impl Report<'_> {
         let none = "no round";
         Ok([
             ("with_values", "with values", speed(|layer| layer.with_values).context(none)?),
-            ("timing_only", "timing only, every block linked anew", speed(|layer| layer.timing_only).context(none)?),
+            ("timing_only", "timing only, expanded", speed(|layer| layer.timing_only).context(none)?),
             ("instanced", "timing only, instanced", speed(|layer| layer.instanced).context(none)?),
         ])
     }

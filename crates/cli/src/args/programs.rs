@@ -159,6 +159,7 @@ Examples:
   lockstep simulate add.lks --input 'a=ramp start=0 step=1'
   lockstep simulate add.lks --input a=@a.f32 --output sum=sum.f32 --trace add.perfetto-trace
   lockstep simulate add.lks --timing-only --json
+  lockstep simulate node.lks --timing-only --expand --threads 2
   lockstep simulate node.lks --input 'x=fill 1' --drift-ppm 100 --link-jitter --link-error-rate 0.001 --seed 7
 
 Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`,
@@ -184,9 +185,12 @@ pub struct SimulateArguments {
     /// Write an output's numbers to a file, little-endian
     #[arg(long, value_name = "NAME=FILE", conflicts_with = "timing_only")]
     pub output: Vec<String>,
-    /// Link the program and count its cycles, without values
+    /// Link the program and count its cycles, without values: each block once, and all of its instances are checked
     #[arg(long)]
     pub timing_only: bool,
+    /// Then link each instance of a block in the entry anew, as if its instructions stood there for it alone
+    #[arg(long, requires = "timing_only")]
+    pub expand: bool,
     /// Threads to run chips on; no number of them changes a bit
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: u16,

@@ -10,7 +10,7 @@ use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::system::SystemSpec;
 use lockstep_program::Program;
-use lockstep_program::program::{Binding, BindingKind, Content, Word};
+use lockstep_program::program::{Binding, BindingKind, Content, Entry, Word};
 use lockstep_program::text::parse_numbers;
 use lockstep_simulator::{Conditions, Error, Fault, Linked, Report, Simulator, UNITS, write_trace};
 use serde_json::{Map, Value, json};
@@ -24,9 +24,9 @@ const SHOWN_MAX: usize = 8;
 /// What a run came to.
 struct Outcome {
     report: Report,
-    /// Seconds to link all blocks.
+    /// Seconds to link all blocks and to check all entries.
     link_seconds: f64,
-    /// Seconds of each repetition.
+    /// Seconds of each repetition: of a run, of linking, or of an expanded run.
     seconds: Vec<f64>,
     outputs: Vec<(String, Format, Vec<u8>)>,
 }
@@ -98,14 +98,7 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, condit
         write_file(path, &bytes)?;
     }
     if arguments.timing_only {
-        let report = plain(linked.time_under(entry, conditions))?;
-        let mut seconds = vec![link_seconds];
-        for _ in 1..arguments.repeat {
-            let begun = Instant::now();
-            Linked::for_timing(program)?;
-            seconds.push(begun.elapsed().as_secs_f64());
-        }
-        return Ok(Outcome { report, link_seconds, seconds, outputs: Vec::new() });
+        return time(arguments, &linked, entry, conditions, link_seconds);
     }
     let mut simulator = plain(Simulator::new(&linked, Kernels::detect(), arguments.threads.into()))?;
     inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
@@ -123,6 +116,31 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, condit
         seconds.push(plain(simulator.run_replaying(entry, replays))?.run_time.as_secs_f64());
     }
     Ok(Outcome { report, link_seconds, seconds, outputs })
+}
+
+/// An entry without values, expanded if that is asked for.
+fn time(
+    arguments: &SimulateArguments,
+    linked: &Linked<'_>,
+    entry: &str,
+    conditions: &Conditions,
+    link_seconds: f64,
+) -> Result<Outcome> {
+    let (mut report, mut seconds) = (plain(linked.time_under(entry, conditions))?, Vec::new());
+    if !arguments.expand {
+        seconds.push(link_seconds);
+    }
+    while seconds.len() < arguments.repeat as usize {
+        if arguments.expand {
+            report = plain(linked.time_expanded(entry, conditions, arguments.threads.into()))?;
+            seconds.push(report.run_time.as_secs_f64());
+        } else {
+            let begun = Instant::now();
+            Linked::for_timing(linked.program())?;
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+    }
+    Ok(Outcome { report, link_seconds, seconds, outputs: Vec::new() })
 }
 
 /// A fault as an error of its own, so that it can be told apart.
@@ -216,18 +234,46 @@ fn flip(simulator: &mut Simulator<'_>, program: &Program<'_>, arguments: &Simula
     }
 }
 
-/// Chip-cycles a second: of the tape, or, without values, of the blocks, each linked once.
+/// Chip-cycles a second, the median's, of what is repeated.
 fn rate(arguments: &SimulateArguments, program: &Program<'_>, outcome: &Outcome) -> f64 {
     let mut seconds = outcome.seconds.clone();
     seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2].max(1e-9);
-    let blocks: u64 = program.blocks.iter().map(|block| block.cycles).sum();
-    let cycles = if arguments.timing_only { blocks } else { chip_cycles(program, outcome) };
-    cycles as f64 / median
+    let median = seconds[seconds.len() / 2];
+    if arguments.timing_only && !arguments.expand {
+        return instanced_rate(program, median);
+    }
+    (outcome.report.cycles * u64::from(program.chips)) as f64 / median.max(1e-9)
 }
 
-fn chip_cycles(program: &Program<'_>, outcome: &Outcome) -> u64 {
-    outcome.report.cycles * u64::from(program.chips)
+/// Chip-cycles a second of linking each block once and checking the instances of all entries.
+fn instanced_rate(program: &Program<'_>, seconds: f64) -> f64 {
+    let cycles: u64 = program.entries.iter().map(|entry| entry.cycles).sum();
+    (cycles * u64::from(program.chips)) as f64 / seconds.max(1e-9)
+}
+
+/// What was done how fast.
+fn speed(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, outcome: &Outcome) -> String {
+    let simulated = |rate: f64, how: &str| format!("simulated at {rate:.0} chip-cycles a second, {how}");
+    let rate = rate(arguments, program, outcome);
+    if !arguments.timing_only {
+        return simulated(rate, "with values");
+    }
+    let instances = |of: &mut dyn Iterator<Item = &Entry>| of.map(|entry| entry.instances.len()).sum::<usize>();
+    let (blocks, all) = (count(program.blocks.len(), "block"), instances(&mut program.entries.iter()));
+    let instanced = format!("instanced: {blocks} linked once, {} checked", count(all, "instance"));
+    if !arguments.expand {
+        return simulated(rate, &instanced);
+    }
+    let one = instances(&mut program.entries.iter().filter(|known| known.name == entry));
+    let issues = outcome.report.counters.issues.iter().sum::<u64>();
+    let expanded = format!(
+        "expanded: each of {} linked anew and checked, {} on {}",
+        count(one, "instance"),
+        count(issues as usize, "instruction"),
+        count(arguments.threads.into(), "thread")
+    );
+    let instanced = simulated(instanced_rate(program, outcome.link_seconds), &instanced);
+    format!("{instanced}\n{}", simulated(rate, &expanded))
 }
 
 fn numbers(format: Format, bytes: &[u8]) -> Vec<Value> {
@@ -307,8 +353,8 @@ fn as_json(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
         "outputs": outputs,
     });
     if arguments.timing_only {
-        value["instanced_chip_cycles_per_second"] =
-            json!(chip_cycles(program, outcome) as f64 / link_seconds.max(1e-9));
+        value["expanded"] = json!(arguments.expand);
+        value["instanced_chip_cycles_per_second"] = json!(instanced_rate(program, *link_seconds));
     }
     value
 }
@@ -361,7 +407,6 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
         lines.push(format!("chips end {least:.6} to {most:.6} cycles of reference time after the start"));
     }
     lines.push(format!("trace digest {}", output::hex(&report.trace_digest)));
-    let what = if arguments.timing_only { "linked anew" } else { "with values" };
-    lines.push(format!("simulated at {:.0} chip-cycles a second, {what}", rate(arguments, program, outcome)));
+    lines.push(speed(arguments, program, entry, outcome));
     lines.join("\n") + "\n"
 }
