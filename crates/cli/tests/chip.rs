@@ -61,6 +61,35 @@ fn several_chips_have_the_digest_of_the_host() {
     }
 }
 
+/// Clocks that drift as far as a description says, flights between the shortest and the longest, and an error in one of a
+/// hundred vectors, which the link's code corrects.
+const HARSH: [&str; 7] = ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.01", "--seed", "5"];
+
+#[test]
+fn conditions_change_neither_bits_nor_cycles_of_the_default_model() {
+    let call = |command: &str, more: &[&str]| {
+        let mut call = lockstep();
+        call.args([command, "-m", model()]).args(more);
+        call
+    };
+    let digest =
+        |more: &[&str]| success(&mut call("digest", &[&["--prompt", "The sky", "--generate", "2"], more].concat()));
+    let run = |more: &[&str]| json(&mut call("run", &[&["--raw", "--max-tokens", "2", "The sky"], more].concat()));
+    let want = digest(&[]);
+    // Chips that share layers exchange thousands of vectors in a step, those of a pipeline a few.
+    let systems = [("lockstep1:8", "tensor", 100), ("lockstep1:5", "pipeline", 0)];
+    for (system, split, corrected) in systems {
+        let on = ["--on", system, "--split", split];
+        let harsh = [&on[..], &HARSH].concat();
+        assert_eq!(digest(&harsh), want, "{on:?}");
+        let (nominal, harsh) = (run(&[&on[..], &["--seed", "5"]].concat()), run(&harsh));
+        assert_eq!(nominal["token_ids"], harsh["token_ids"], "{on:?}");
+        assert_eq!(cycles(&nominal), cycles(&harsh), "{on:?}");
+        let chip = &harsh["chip"];
+        assert!(chip["corrected_vectors"].as_u64().unwrap() >= corrected && chip["replays"] == 0, "{chip}");
+    }
+}
+
 #[test]
 fn chunks_of_a_prompt_have_one_digest() {
     let digest = |on: &str, chunk: &str| {
@@ -106,10 +135,13 @@ fn conditions_of_a_system_change_no_bit() {
     };
     let digest = |on: &[&str]| success(tiny("digest", on).args(["--prompt", "the quick brown fox", "--generate", "4"]));
     let chips = ["--on", "lockstep1:2", "--split", "tensor"];
-    let harsh = ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.02", "--replays", "100", "--seed", "5"];
+    let node = ["--on", "lockstep1:8", "--split", "tensor"];
+    let harsh = ["--drift-ppm", "100", "--link-jitter", "--link-error-rate", "0.018", "--link-loss-rate", "0.002"];
+    let harsh = [&harsh[..], &["--replays", "100", "--seed", "5"]].concat();
     let want = digest(&["--on", "host"]);
     assert_eq!(digest(&chips), want);
     assert_eq!(digest(&[&chips[..], &harsh].concat()), want);
+    assert_eq!([digest(&node), digest(&[&node[..], &HARSH].concat())], [want.clone(), want.clone()]);
     // Without a chip, or without a cable.
     let three = |without: &'static str| ["--on", "lockstep1:3", "--split", "tensor", "--without", without];
     assert_eq!([digest(&three("1")), digest(&three("0.1"))], [want.clone(), want]);
@@ -128,7 +160,7 @@ fn conditions_of_a_system_change_no_bit() {
     assert!(sum("corrected_vectors") > 0 && chip["corrected_vectors"] == sum("corrected_vectors"), "{chip}");
     let again: u64 = cycles(&harsh).iter().sum::<u64>() + sum("replays") * cycles(&harsh)[0];
     assert_eq!(chip["cycles"], again, "runs made again take their time too");
-    let failed = failure(tiny("run", &chips).args(["--raw", "--link-error-rate", "1", "--replays", "1", "x"]), 1);
+    let failed = failure(tiny("run", &chips).args(["--raw", "--link-loss-rate", "0.1", "--replays", "1", "x"]), 1);
     assert!(failed.contains("LinkLost"), "{failed}");
 }
 

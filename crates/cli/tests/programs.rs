@@ -169,7 +169,7 @@ fn conditions_change_neither_values_nor_program_time() {
     let zero =
         |value: &Value| ["replays", "corrected_vectors", "corrected_words"].map(|key| value[key].as_u64().unwrap());
     assert_eq!(zero(&nominal), [0; 3]);
-    let line = "--drift-ppm 100 --link-jitter --link-error-rate 0.9 --replays 1000 --seed 11";
+    let line = "--drift-ppm 100 --link-jitter --link-error-rate 0.8 --link-loss-rate 0.1 --replays 1000 --seed 11";
     let (harsh, code) = under(line);
     assert_eq!(code, 0, "{harsh}");
     for key in ["cycles", "trace_digest", "outputs"] {
@@ -188,10 +188,11 @@ fn conditions_change_neither_values_nor_program_time() {
     told("cycles of reference time after the start");
 
     let kind = |line: &str| under(line).0["fault"]["kind"].as_str().unwrap_or("none").to_owned();
-    // One in ten vectors is lost.
-    let kinds: BTreeSet<_> =
-        (0..20).map(|seed| kind(&format!("--link-error-rate 1 --replays 0 --seed {seed}"))).collect();
+    let kinds: BTreeSet<_> = (0..20)
+        .map(|seed| kind(&format!("--link-error-rate 1 --link-loss-rate 0.1 --replays 0 --seed {seed}")))
+        .collect();
     assert_eq!(kinds, ["LinkLost", "none"].map(str::to_owned).into());
+    assert_eq!(kind("--link-error-rate 1 --replays 0"), "none", "what is corrected costs nothing");
     assert_eq!(under("--dead 0.0").1, 1);
     assert_eq!(kind("--dead 0.0"), "LinkDead");
     assert_eq!(kind("--dead 1"), "ChipDead");

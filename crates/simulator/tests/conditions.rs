@@ -2,6 +2,10 @@
 //! proof is found.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "only the faults are one of so many")]
+#[path = "support/random.rs"]
+mod random;
+
 use std::fmt::Write as _;
 
 use lockstep_kernels::Kernels;
@@ -13,17 +17,7 @@ use lockstep_machine::system::SystemSpec;
 use lockstep_program::{Program, derive, text};
 use lockstep_simulator::{BILLION, Conditions, Drift, Error, FaultKind, Linked, Simulator};
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % end
-    }
-}
+use random::Random;
 
 /// Vectors from chip 0 to chip 1, each with the cycles of its send and its receive; each chip aligns at the times given.
 fn exchanges(vectors: &[(u64, u64)], aligned: &[Vec<u64>; 2]) -> Option<Program<'static>> {

@@ -3,6 +3,8 @@
 //! `docs/reliability.md` holds the table; `LOCKSTEP_BLESS=1` writes it anew.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/ring.rs"]
 mod ring;
 
@@ -15,6 +17,7 @@ use lockstep_machine::system::SystemSpec;
 use lockstep_program::program::Word;
 use lockstep_simulator::{BILLION, Conditions, Drift, Error, Fault, FaultKind, Linked, Report, Simulator};
 
+use random::Random;
 use ring::{Numbers, Ring};
 
 /// Chips of the program.
@@ -26,22 +29,6 @@ const ENTRIES: usize = 3;
 
 /// How often a run is made again at most.
 const REPLAYS: u32 = 4;
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % end
-    }
-
-    fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
-    }
-}
 
 /// What is done to a seeded run.
 #[derive(Debug, Default)]

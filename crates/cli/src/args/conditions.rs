@@ -5,9 +5,6 @@ use clap::Args;
 use lockstep_machine::outage::Outage;
 use lockstep_simulator::{BILLION, Conditions, Drift};
 
-/// Of so many errors on links, one is more than the link's code corrects.
-const ERRORS_PER_LOSS: u32 = 10;
-
 const HEADING: &str = "Conditions of a simulated system";
 
 /// Where a model runs, and over what it is spread.
@@ -38,9 +35,12 @@ pub struct ConditionArguments {
     /// Each vector's flight over a link is drawn, from the shortest to the longest
     #[arg(long, help_heading = HEADING)]
     pub link_jitter: bool,
-    /// The share of vectors that arrive with an error; one in ten of these is lost, and the run made again
+    /// The share of vectors that arrive with an error that the link's code corrects
     #[arg(long, value_name = "R", default_value_t = 0.0, help_heading = HEADING, value_parser = share)]
     pub link_error_rate: f64,
+    /// The share of vectors that are lost, since they arrive with more errors than that; the run is made again
+    #[arg(long, value_name = "R", default_value_t = 0.0, help_heading = HEADING, value_parser = share)]
+    pub link_loss_rate: f64,
     /// How often a run that lost a vector is made again, at most
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = HEADING, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub replays: u32,
@@ -59,10 +59,9 @@ impl ConditionArguments {
             (most, false) => Drift::Drawn(most),
             (most, true) => Drift::Extremes(most),
         };
-        let errors = (self.link_error_rate * f64::from(BILLION)).ceil() as u32;
-        let link_losses = errors.div_ceil(ERRORS_PER_LOSS);
-        let (link_errors, link_jitter) = (errors - link_losses, self.link_jitter);
-        Conditions { seed, drift, link_jitter, link_errors, link_losses, ..Conditions::default() }
+        let [link_errors, link_losses] =
+            [self.link_error_rate, self.link_loss_rate].map(|rate| (rate * f64::from(BILLION)).ceil() as u32);
+        Conditions { seed, drift, link_jitter: self.link_jitter, link_errors, link_losses, ..Conditions::default() }
     }
 }
 
@@ -89,13 +88,13 @@ mod tests {
         assert_eq!(conditions("--drift-ppm 100").drift, Drift::Drawn(100));
         assert_eq!(conditions("--drift-ppm 100 --drift-extremes").drift, Drift::Extremes(100));
         assert!(conditions("--link-jitter").link_jitter);
-        let rates = |rate: &str| {
-            let Conditions { link_errors, link_losses, .. } = conditions(&format!("--link-error-rate {rate}"));
+        let rates = |line: &str| {
+            let Conditions { link_errors, link_losses, .. } = conditions(line);
             (link_errors, link_losses)
         };
-        assert_eq!([rates("0"), rates("1e-9"), rates("0.001")], [(0, 0), (0, 1), (900_000, 100_000)]);
-        assert_eq!(rates("1"), (900_000_000, 100_000_000));
-        for wrong in ["--link-error-rate 2", "--link-error-rate -0.1", "--link-error-rate nan", "--drift-extremes"] {
+        assert_eq!([rates(""), rates("--link-error-rate 0.001")], [(0, 0), (1_000_000, 0)]);
+        assert_eq!(rates("--link-error-rate 1e-10 --link-loss-rate 0.5"), (1, 500_000_000));
+        for wrong in ["--link-error-rate 2", "--link-error-rate -0.1", "--link-loss-rate nan", "--drift-extremes"] {
             assert!(Line::try_parse_from(format!("x {wrong}").split_ascii_whitespace()).is_err(), "{wrong}");
         }
     }

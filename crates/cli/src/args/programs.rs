@@ -160,7 +160,7 @@ Examples:
   lockstep simulate add.lks --input a=@a.f32 --output sum=sum.f32 --trace add.perfetto-trace
   lockstep simulate add.lks --timing-only --json
   lockstep simulate node.lks --timing-only --expand --threads 2
-  lockstep simulate node.lks --input 'x=fill 1' --drift-ppm 100 --link-jitter --link-error-rate 0.001 --seed 7
+  lockstep simulate node.lks --input 'x=fill 1' --drift-ppm 100 --link-jitter --link-error-rate 0.01 --seed 7
 
 Numbers of an input: `1 2.5 -3`, `fill 0`, `ramp start=0 step=1`, `random seed=7 min=-1 max=1`,
 several parted by `;`, or `@FILE` with the numbers' bytes, little-endian.

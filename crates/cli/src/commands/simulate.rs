@@ -1,6 +1,6 @@
 //! `lockstep simulate PROGRAM`: a program on simulated chips.
 
-use crate::args::SimulateArguments;
+use crate::args::{ConditionArguments, SimulateArguments};
 use crate::commands::chip::in_cycles;
 use crate::output::{self, write_file};
 use crate::program::{self, Source, count};
@@ -397,7 +397,8 @@ fn as_text(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, ou
     if report.corrected > 0 || arguments.flip_bits > 0 {
         lines.push(format!("{} corrected", count(report.corrected as usize, "word")));
     }
-    if report.link_corrected > 0 || arguments.conditions.link_error_rate > 0.0 {
+    let ConditionArguments { link_error_rate, link_loss_rate, .. } = arguments.conditions;
+    if link_error_rate + link_loss_rate > 0.0 {
         let (vectors, replays) =
             (count(report.link_corrected as usize, "vector"), count(report.replays as usize, "run"));
         lines.push(format!("{vectors} corrected on links, {replays} made again"));
