@@ -16,11 +16,17 @@ use tokio::sync::oneshot;
 const FAILURES_MAX: usize = 3;
 
 enum Command {
-    Submit { request: Box<Request>, attached: Attached, events: UnboundedSender<Event>, reply: Reply },
+    /// `home` is where what is replied sends its own commands.
+    Submit {
+        request: Box<Request>,
+        attached: Attached,
+        home: mpsc::Sender<Command>,
+        reply: Reply,
+    },
     Cancel(RequestId),
 }
 
-type Reply = oneshot::Sender<Result<RequestId, SubmitError>>;
+type Reply = oneshot::Sender<Result<Running, SubmitError>>;
 
 /// Numbers that the engine's thread keeps up to date.
 #[derive(Debug, Default)]
@@ -88,16 +94,15 @@ impl Runner {
 
     /// Queues a request. Whoever drops what this returns, or the wait for it, takes the request back.
     pub(crate) async fn submit(&self, request: Request, attached: Attached) -> Result<Running, Refusal> {
-        let (events, received) = unbounded_channel();
         let (reply, answer) = oneshot::channel();
-        let command = Command::Submit { request: Box::new(request), attached, events, reply };
+        let command = Command::Submit { request: Box::new(request), attached, home: self.commands.clone(), reply };
         self.commands.send(command).map_err(|_| Refusal::Gone)?;
-        let id = answer.await.map_err(|_| Refusal::Gone)?.map_err(Refusal::Engine)?;
-        Ok(Running { id, events: received, commands: self.commands.clone(), is_over: false })
+        answer.await.map_err(|_| Refusal::Gone)?.map_err(Refusal::Engine)
     }
 }
 
-/// A request that the engine has. Dropped before its end, it is cancelled.
+/// A request that the engine has. Dropped before its end, wherever that happens, it is cancelled.
+#[derive(Debug)]
 pub(crate) struct Running {
     id: RequestId,
     events: UnboundedReceiver<Event>,
@@ -175,17 +180,14 @@ impl<B: Backend> Thread<B> {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Submit { request, attached, events, reply } => {
-                let submitted = self.engine.submit_with(*request, attached);
-                let id = submitted.as_ref().ok().copied();
-                let is_awaited = reply.send(submitted).is_ok();
-                if let Some(id) = id {
-                    if is_awaited {
-                        self.streams.insert(id, events);
-                    } else {
-                        self.engine.cancel(id);
-                    }
-                }
+            Command::Submit { request, attached, home, reply } => {
+                let submitted = self.engine.submit_with(*request, attached).map(|id| {
+                    let (stream, events) = unbounded_channel();
+                    self.streams.insert(id, stream);
+                    Running { id, events, commands: home, is_over: false }
+                });
+                // Where nobody waits for it any more, now or once it is sent, it is dropped and so cancelled.
+                drop(reply.send(submitted));
             }
             Command::Cancel(id) => {
                 self.engine.cancel(id);

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use super::*;
 use lockstep_engine::{BackendError, EngineOptions, NoText, SequenceId, StepItem, StepOutput, SystemClock};
 
@@ -52,13 +55,20 @@ fn request() -> Request {
     Request { ignore_eos: true, speculate: false, ..Request::new(vec![2], 100) }
 }
 
-#[tokio::test]
-async fn who_leaves_is_in_no_step_but_the_one_that_is_being_made() {
+type Steps = (mpsc::Receiver<Vec<u32>>, mpsc::Sender<()>);
+
+/// Two places, the steps that are being made, and how they are permitted.
+fn runner() -> (Runner, Steps) {
     let ((begun, steps), (permit, permitted)) = (mpsc::channel(), mpsc::channel());
     let backend = Stepwise { begun, permitted, sequences: 0, logits: [0.0, 1.0, 0.0, 0.0] };
     let options = EngineOptions { running_max: 2, ..EngineOptions::default() };
     let engine = Engine::new(backend, options, Box::new(SystemClock::new()), Box::new(NoText));
-    let runner = Runner::start(engine, Arc::new(SystemClock::new())).unwrap();
+    (Runner::start(engine, Arc::new(SystemClock::new())).unwrap(), (steps, permit))
+}
+
+#[tokio::test]
+async fn who_leaves_is_in_no_step_but_the_one_that_is_being_made() {
+    let (runner, (steps, permit)) = runner();
     let next_step = || steps.recv_timeout(PATIENCE).unwrap();
 
     let mut leaves = runner.submit(request(), Attached::default()).await.unwrap();
@@ -67,18 +77,33 @@ async fn who_leaves_is_in_no_step_but_the_one_that_is_being_made() {
     assert!(matches!(leaves.next().await, Some(Event::Token { id: 1, .. })));
     assert_eq!(next_step(), [1]);
     // While that step is made, two others come for two places, and the first leaves.
-    let (events, mut others) = unbounded_channel();
     let submit = || {
         let (reply, answer) = oneshot::channel();
-        let (request, attached, events) = (Box::new(request()), Attached::default(), events.clone());
-        runner.commands.send(Command::Submit { request, attached, events, reply }).unwrap();
+        let (request, attached, home) = (Box::new(request()), Attached::default(), runner.commands.clone());
+        runner.commands.send(Command::Submit { request, attached, home, reply }).unwrap();
         answer
     };
-    let _awaited = [submit(), submit()];
+    let [one, _other] = [submit(), submit()];
     drop(leaves);
     permit.send(()).unwrap();
     assert_eq!(next_step(), [2, 3]);
     permit.send(()).unwrap();
-    assert!(matches!(others.recv().await, Some(Event::Token { id: 1, .. })));
+    let mut one = one.await.unwrap().unwrap();
+    assert!(matches!(one.next().await, Some(Event::Token { id: 1, .. })));
     assert_eq!(runner.gauges.load().running, 2);
+}
+
+#[tokio::test]
+async fn who_leaves_before_hearing_that_a_request_was_taken_takes_it_back() {
+    let (runner, (steps, permit)) = runner();
+    let next_step = || steps.recv_timeout(PATIENCE).unwrap();
+    {
+        let mut leaves = pin!(runner.submit(request(), Attached::default()));
+        assert!(leaves.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        // It runs, and the word of it is on its way.
+        assert_eq!(next_step(), [1]);
+    }
+    permit.send(()).unwrap();
+    let _other = runner.submit(request(), Attached::default()).await.unwrap();
+    assert_eq!(next_step(), [2]);
 }
