@@ -8,21 +8,28 @@ use crate::tools::{CallRules, Tool, ToolChoice, ToolFormat, call_rules};
 /// What an answer must look like. It knows no vocabulary; [`crate::Vocabulary::matcher`] compiles it.
 #[derive(Clone, Debug)]
 pub struct Grammar {
-    kind: Kind,
+    form: Form,
+    calls: Option<CallRules>,
     left_out: Vec<String>,
 }
 
+/// What an answer without calls is.
 #[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Form {
+    Text,
     Json(Value),
     Regex(String),
-    Calls(CallRules),
 }
 
 impl Grammar {
+    /// Any text.
+    pub fn text() -> Self {
+        Self::of(Form::Text)
+    }
+
     /// Any JSON object.
     pub fn json_object() -> Self {
-        Self { kind: Kind::Json(compact(json!({"type": "object"}))), left_out: Vec::new() }
+        Self::of(Form::Json(compact(json!({"type": "object"}))))
     }
 
     /// JSON that fits a schema. Where it is `strict`, a keyword that cannot be held is an error; else it is left out
@@ -40,7 +47,7 @@ impl Grammar {
                 return Err(Error::Schema { place: "#".to_owned(), problem });
             }
         };
-        Ok(Self { kind: Kind::Json(compact(schema)), left_out: normalized.left_out })
+        Ok(Self { left_out: normalized.left_out, ..Self::of(Form::Json(compact(schema))) })
     }
 
     /// Text that a regular expression matches as a whole: no look-around, no back references.
@@ -49,16 +56,28 @@ impl Grammar {
             let problem = format!("{} bytes, at most {PATTERN_BYTES_MAX}", pattern.len());
             return Err(Error::TooLarge { what: "the regular expression", problem });
         }
-        Ok(Self { kind: Kind::Regex(pattern.to_owned()), left_out: Vec::new() })
+        Ok(Self::of(Form::Regex(pattern.to_owned())))
     }
 
-    /// Text, calls of tools, or both, as `choice` says; several calls only where `parallel`.
-    pub fn tools(tools: &[Tool], choice: &ToolChoice, parallel: bool, format: ToolFormat) -> Result<Self, Error> {
-        if *choice == ToolChoice::None {
-            return Self::regex("(?s:.*)");
+    fn of(form: Form) -> Self {
+        Self { form, calls: None, left_out: Vec::new() }
+    }
+
+    /// The same, or calls of tools, as `choice` says; several calls only where `parallel`. Text may stand before calls,
+    /// any other form may not.
+    pub fn or_tools(
+        mut self,
+        tools: &[Tool],
+        choice: &ToolChoice,
+        parallel: bool,
+        format: ToolFormat,
+    ) -> Result<Self, Error> {
+        if *choice != ToolChoice::None {
+            let (rules, left_out) = call_rules(tools, choice, parallel, format)?;
+            self.calls = Some(rules);
+            self.left_out.extend(left_out);
         }
-        let (rules, left_out) = call_rules(tools, choice, parallel, format)?;
-        Ok(Self { kind: Kind::Calls(rules), left_out })
+        Ok(self)
     }
 
     /// What a schema asks for and this grammar does not hold; one line each.
@@ -67,19 +86,20 @@ impl Grammar {
     }
 
     pub(crate) fn what(&self) -> &'static str {
-        match self.kind {
-            Kind::Json(_) => "the JSON schema",
-            Kind::Regex(_) => "the regular expression",
-            Kind::Calls(_) => "the grammar of the tools",
+        match (&self.calls, &self.form) {
+            (Some(_), _) => "the grammar of the tools",
+            (None, Form::Json(_)) => "the JSON schema",
+            (None, Form::Text | Form::Regex(_)) => "the regular expression",
         }
     }
 
     /// `mark` gives the token of a mark, where the vocabulary has one.
     pub(crate) fn source(&self, mark: impl Fn(&str) -> Option<u32>) -> TopLevelGrammar {
-        match &self.kind {
-            Kind::Json(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
-            Kind::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
-            Kind::Calls(rules) => TopLevelGrammar::from_lark(rules.lark(mark)),
+        match (&self.calls, &self.form) {
+            (Some(rules), form) => TopLevelGrammar::from_lark(rules.lark(form, mark)),
+            (None, Form::Text) => TopLevelGrammar::from_regex("(?s:.*)"),
+            (None, Form::Json(schema)) => TopLevelGrammar::from_json_schema(schema.clone()),
+            (None, Form::Regex(pattern)) => TopLevelGrammar::from_regex(pattern),
         }
     }
 }

@@ -10,7 +10,7 @@ use lockstep_text::{Message, ToolCall};
 use serde_json::{Value, json};
 
 fn grammar(choice: &ToolChoice, parallel: bool, format: ToolFormat) -> Grammar {
-    Grammar::tools(&Tool::list(&offered()).unwrap(), choice, parallel, format).unwrap()
+    Grammar::text().or_tools(&Tool::list(&offered()).unwrap(), choice, parallel, format).unwrap()
 }
 
 #[test]
@@ -56,6 +56,46 @@ fn the_grammar_allows_what_the_parser_reads() {
 }
 
 #[test]
+fn an_answer_of_another_form_has_that_form_or_is_calls() {
+    let tools = Tool::list(&offered()).unwrap();
+    // Properties that begin as Llama's calls do.
+    let schema =
+        json!({"properties": {"name": {"type": "string"}, "parameters": {"type": "integer"}}, "required": ["name"]});
+    let forms = [
+        (Grammar::json_schema(&schema, true).unwrap(), r#"{"name": "Ada", "parameters": 3}"#),
+        (Grammar::json_object(), r#"{"a": ["<tool_call>", "[TOOL_CALLS]"]}"#),
+        (Grammar::regex("yes/no|perhaps").unwrap(), "yes/no"),
+    ];
+    for marks in [&[][..], &["<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>"]] {
+        let tokenizer = tiny(&[], marks);
+        let vocabulary = vocabulary(&tokenizer);
+        for (format, (form, text)) in FORMATS.into_iter().flat_map(|format| forms.each_ref().map(|form| (format, form)))
+        {
+            // Where marks are tokens, text cannot spell them here.
+            let text = marks.iter().fold((*text).to_owned(), |text, mark| text.replace(mark, "mark"));
+            let text = text.as_str();
+            let fit = |choice: &ToolChoice, parallel, text: &str| {
+                let grammar = form.clone().or_tools(&tools, choice, parallel, format).unwrap();
+                fits(&tokenizer, &vocabulary, &grammar, text)
+            };
+            let (auto, one) = (ToolChoice::Auto, answer(format, ONE));
+            assert!(fit(&auto, true, text), "{format:?} {text}");
+            assert!(fit(&auto, true, &one), "{format:?} {one}");
+            let two = answer(format, &[("now", "{}"), ("now", "{}")]);
+            assert_eq!(fit(&auto, true, &two), format != ToolFormat::Llama, "{format:?} {two}");
+            assert!(!fit(&auto, false, &two), "{format:?} {two}");
+            for wrong in ["", "Yes.", &format!("{text}{one}"), &format!("{one}{text}"), &format!("I look.{one}")] {
+                assert!(!fit(&auto, true, wrong), "{format:?} {wrong}");
+            }
+            assert!(!fit(&ToolChoice::Required, true, text) && fit(&ToolChoice::Required, true, &one), "{format:?}");
+            // A call in Llama's format is a JSON object like another.
+            assert!(fit(&ToolChoice::None, true, text), "{format:?} {text}");
+            assert!(format == ToolFormat::Llama || !fit(&ToolChoice::None, true, &one), "{format:?} {one}");
+        }
+    }
+}
+
+#[test]
 fn random_answers_with_calls_are_calls() {
     let offered = offered();
     let tools = Tool::list(&offered).unwrap();
@@ -96,8 +136,9 @@ fn a_list_of_tools_is_checked() {
         let message = Tool::list(&tools).unwrap_err().to_string();
         assert!(message.starts_with("tools: ") && message.contains(words), "{message}");
     }
-    let refuse =
-        |tools: &[Tool], choice| Grammar::tools(tools, &choice, true, ToolFormat::Hermes).unwrap_err().to_string();
+    let refuse = |tools: &[Tool], choice| {
+        Grammar::text().or_tools(tools, &choice, true, ToolFormat::Hermes).unwrap_err().to_string()
+    };
     assert!(refuse(&[], ToolChoice::Required).contains("there are none"));
     let tools = Tool::list(&offered()).unwrap();
     assert!(refuse(&tools, ToolChoice::Function("x".into())).contains("tool_choice names \"x\""));

@@ -83,6 +83,22 @@ fn what_is_no_call_is_content() {
 }
 
 #[test]
+fn from_the_beginning_or_not_at_all() {
+    for format in FORMATS {
+        let read_from = |text: &str| {
+            let mut parser = ToolParser::new(format).from_the_beginning();
+            let pieces: Vec<_> = text.chars().map(|next| parser.push(next.encode_utf8(&mut [0; 4]))).collect();
+            read(format, pieces.into_iter().chain([parser.finish()]))
+        };
+        let calls = answer(format, ONE);
+        assert_eq!(read_from(&calls), parse(format, &calls), "{format:?}");
+        for text in [format!("{{\"a\": \"{calls}\"}}"), format!("-{calls}{calls}"), "{\"a\": 1}".to_owned()] {
+            assert_eq!(read_from(&text), (text, Vec::new()), "{format:?}");
+        }
+    }
+}
+
+#[test]
 fn marks_that_are_tokens_are_shown_to_the_parser() {
     let tokenizer = tiny(&[], &["[TOOL_CALLS]"]);
     let format = ToolFormat::Mistral;

@@ -31,17 +31,13 @@ pub(crate) fn plan(app: &App, wishes: Wishes) -> Result<Plan, ApiError> {
     let tools = read_tools(wishes.tools.as_ref())?;
     let choice = read_choice(wishes.tool_choice.as_ref(), &tools)?;
     let offers = !tools.is_empty() && choice != ToolChoice::None;
-    let grammar = match json_grammar(wishes.format)? {
-        Some(_) if offers => {
-            let message = "JSON and tools in one request cannot both be held: send one, or tool_choice = none";
-            return Err(ApiError::unsupported("response_format", message));
-        }
-        Some(grammar) => Some(grammar),
-        None if offers => {
-            let grammar = Grammar::tools(&tools, &choice, wishes.parallel, app.tool_format);
-            Some(grammar.map_err(|error| of_grammar("tools", &error))?)
-        }
-        None => None,
+    let form = json_grammar(wishes.format)?;
+    let is_formed = form.is_some();
+    let grammar = if offers {
+        let grammar = form.unwrap_or_else(Grammar::text).or_tools(&tools, &choice, wishes.parallel, app.tool_format);
+        Some(grammar.map_err(|error| of_grammar("tools", &error))?)
+    } else {
+        form
     };
     let told = wishes.tools.as_ref().filter(|_| offers);
     let prompt = crate::prompt::chat_tokens(app, wishes.messages, told)?;
@@ -53,7 +49,9 @@ pub(crate) fn plan(app: &App, wishes: Wishes) -> Result<Plan, ApiError> {
         let format: ToolFormat = app.tool_format;
         let decoder = StreamDecoder::new(&app.model.tokenizer).showing(format.marks());
         attached.text = Some(Box::new(Text(decoder)));
-        parser = Some(ToolParser::new(format).with_names(tools.iter().map(|tool| tool.name.as_str())));
+        let names = tools.iter().map(|tool| tool.name.as_str());
+        let reads = ToolParser::new(format).with_names(names);
+        parser = Some(if is_formed { reads.from_the_beginning() } else { reads });
     }
     Ok(Plan { prompt, attached, parser })
 }

@@ -75,15 +75,23 @@ fn completions_and_responses_say_what_chats_say() {
     assert_eq!(served.post("/detokenize", &json!({"tokens": tokens})).json()["prompt"], "Grüße an alle");
 }
 
+fn tool() -> Value {
+    json!({"type": "function", "function": {"name": "add", "parameters": {
+        "type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["a"],
+        "additionalProperties": false}}})
+}
+
+fn format() -> Value {
+    json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {
+        "type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}}})
+}
+
 #[test]
 fn tools_and_schemas_are_held() {
     let served = Served::start(&[]);
-    let tool = json!({"type": "function", "function": {"name": "add", "parameters": {
-        "type": "object", "properties": {"a": {"type": "integer", "maximum": 99}}, "required": ["a"],
-        "additionalProperties": false}}});
     let asked = with(
         chat("What is 1 + 2?", 48),
-        &json!({"tools": [tool], "tool_choice": "required", "parallel_tool_calls": false}),
+        &json!({"tools": [tool()], "tool_choice": "required", "parallel_tool_calls": false}),
     );
     let whole = served.post("/v1/chat/completions", &asked).json();
     let choice = &whole["choices"][0];
@@ -98,9 +106,35 @@ fn tools_and_schemas_are_held() {
     assert_eq!(pieces.collect::<String>(), call["arguments"].as_str().unwrap());
     assert_eq!(deltas[deltas.len() - 1]["choices"][0]["finish_reason"], "tool_calls");
 
-    let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {
-        "type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}}});
-    let answer = served.post("/v1/chat/completions", &with(chat("Is it?", 40), &json!({"response_format": format})));
+    let answer = served.post("/v1/chat/completions", &with(chat("Is it?", 40), &json!({"response_format": format()})));
     let text = answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
     assert!(serde_json::from_str::<Value>(&text).unwrap()["ok"].is_boolean(), "{text}");
+}
+
+#[test]
+fn a_form_and_tools_go_together() {
+    let served = Served::start(&[]);
+    let mark = served.post("/tokenize", &json!({"prompt": "<"})).json()["tokens"][0].to_string();
+    // A model that always, or never, wants to call.
+    let ask = |bias: i32, changes: &Value| {
+        let asked = with(chat("What is 1 + 2?", 900), &json!({"tools": [tool()], "logit_bias": {mark.as_str(): bias}}));
+        let answer = served.post("/v1/chat/completions", &with(asked, changes));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let choice = answer.json()["choices"][0].clone();
+        let calls = choice["message"]["tool_calls"].as_array().map_or(0, Vec::len);
+        let reason = if calls > 0 { "tool_calls" } else { "stop" };
+        assert_eq!(choice["finish_reason"], reason, "{choice}");
+        (choice["message"]["content"].as_str().map(str::to_owned), calls)
+    };
+    let formed = json!({"response_format": format()});
+    let (text, calls) = ask(-100, &formed);
+    assert_eq!(calls, 0);
+    assert!(serde_json::from_str::<Value>(&text.unwrap()).unwrap()["ok"].is_boolean());
+    assert_eq!(ask(100, &formed), (None, 16), "no more calls than that");
+    let one = with(formed.clone(), &json!({"parallel_tool_calls": false}));
+    assert_eq!(ask(100, &one), (None, 1));
+    assert_eq!(ask(-100, &with(one, &json!({"tool_choice": "required"}))), (None, 1), "whatever it wants");
+    let (text, calls) = ask(100, &with(formed, &json!({"tool_choice": "none"})));
+    assert_eq!(calls, 0);
+    assert!(text.unwrap().starts_with('{'));
 }

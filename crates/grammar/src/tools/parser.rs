@@ -18,6 +18,8 @@ pub struct ToolParser {
     since_mark: String,
     /// Functions that a call may name; any where empty.
     names: Vec<String>,
+    /// Whether an answer that does not begin with a call has none.
+    from_beginning: bool,
     output: Output,
 }
 
@@ -26,6 +28,8 @@ enum State {
     /// At the beginning of the answer.
     Begin,
     Text,
+    /// In an answer that has no calls.
+    Content,
     /// Behind a mark.
     Before,
     /// In the name of a call of Mistral's newer format.
@@ -51,6 +55,7 @@ impl ToolParser {
             held: String::new(),
             since_mark: String::new(),
             names: Vec::new(),
+            from_beginning: false,
             output: Output::default(),
         }
     }
@@ -60,6 +65,12 @@ impl ToolParser {
     pub fn with_names<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.names = names.into_iter().map(str::to_owned).collect();
         self
+    }
+
+    /// Looks for calls only in an answer that begins with one: another one is of a form in which marks mean nothing.
+    #[must_use]
+    pub fn from_the_beginning(self) -> Self {
+        Self { from_beginning: true, ..self }
     }
 
     /// Calls that have begun.
@@ -97,6 +108,7 @@ impl ToolParser {
         match self.state {
             State::Begin => self.begin(next),
             State::Text => self.text(next),
+            State::Content => self.content(next),
             State::Before => self.before(next),
             State::Name(_) => self.name(next),
             State::Call(_) => self.call(next),
@@ -124,10 +136,7 @@ impl ToolParser {
         let mark = match self.format {
             ToolFormat::Hermes | ToolFormat::Generic => OPEN,
             ToolFormat::Mistral | ToolFormat::MistralArgs => TOOL_CALLS,
-            ToolFormat::Llama => {
-                self.output.content(next.encode_utf8(&mut [0; 4]));
-                return Step::Taken;
-            }
+            ToolFormat::Llama => return self.content(next),
         };
         if mark[self.held.len()..].starts_with(next) {
             self.held.push(next);
@@ -141,11 +150,19 @@ impl ToolParser {
         // No mark has its first character twice, so another one can begin here only.
         let held = std::mem::take(&mut self.held);
         self.output.content(&held);
+        if self.from_beginning && self.calls() == 0 {
+            self.state = State::Content;
+            return Step::Again;
+        }
         if mark.starts_with(next) {
             self.held.push(next);
-        } else {
-            self.output.content(next.encode_utf8(&mut [0; 4]));
+            return Step::Taken;
         }
+        self.content(next)
+    }
+
+    fn content(&mut self, next: char) -> Step {
+        self.output.content(next.encode_utf8(&mut [0; 4]));
         Step::Taken
     }
 

@@ -2,15 +2,17 @@
 //!
 //! Text is free until a mark begins a call: the lexeme that ends with the mark is lazy, so that text cannot go past it.
 //! From there on the name is one of those offered, the arguments fit its schema, and nothing but further calls follows.
+//! An answer of another form than text is that form, or calls from its beginning on.
 
 use std::fmt::Write as _;
 
+use llguidance::regex_to_lark;
 use serde_json::Value;
 
 use super::format::{ARGS, CLOSE, OPEN, PYTHON_TAG, TOOL_CALLS};
 use super::{Tool, ToolChoice, ToolFormat};
 use crate::Error;
-use crate::grammar::compact;
+use crate::grammar::{Form, compact};
 use crate::schema::normalize;
 
 /// Calls in one answer, so that no model goes on calling for ever.
@@ -20,8 +22,8 @@ const CALLS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct CallRules {
     format: ToolFormat,
-    /// Whether text alone is an answer too.
-    text: bool,
+    /// Whether an answer may be without calls.
+    optional: bool,
     /// Calls at most.
     calls: usize,
     /// Names, and schemas of the arguments.
@@ -62,7 +64,7 @@ pub(crate) fn call_rules(
     // on calling does.
     let is_one = !parallel || format == ToolFormat::Llama || matches!(choice, ToolChoice::Function(_));
     let calls = if is_one { 1 } else { CALLS_MAX };
-    Ok((CallRules { format, text: *choice == ToolChoice::Auto, calls, functions }, left_out))
+    Ok((CallRules { format, optional: *choice == ToolChoice::Auto, calls, functions }, left_out))
 }
 
 fn in_tool(name: &str, error: Error) -> Error {
@@ -88,14 +90,19 @@ impl<F: Fn(&str) -> Option<u32>> Marks<F> {
     }
 }
 
+fn terminal(pattern: &str) -> String {
+    format!("/{}/", regex_to_lark(pattern, ""))
+}
+
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
 impl CallRules {
-    /// `mark` gives the token of a mark, where the vocabulary has one.
-    pub(crate) fn lark(&self, mark: impl Fn(&str) -> Option<u32>) -> String {
+    /// `form` is what an answer without calls is; `mark` gives the token of a mark, where the vocabulary has one.
+    pub(crate) fn lark(&self, form: &Form, mark: impl Fn(&str) -> Option<u32>) -> String {
         let marks = Marks(mark);
+        let form = self.optional.then_some(form);
         // What begins the first call, and what follows this beginning.
         let (begin, rest) = match self.format {
             ToolFormat::Hermes | ToolFormat::Generic => {
@@ -109,12 +116,15 @@ impl CallRules {
             ToolFormat::MistralArgs => {
                 (TOOL_CALLS, format!("call {}", self.further(&format!("{} call", marks.rule(TOOL_CALLS)))))
             }
-            ToolFormat::Llama => return self.llama(&marks),
+            ToolFormat::Llama => return self.llama(form, &marks),
         };
-        let start = match (self.text, marks.token(begin)) {
-            (false, _) => format!("start: {} rest\n", marks.rule(begin)),
-            (true, Some(token)) => format!("start: TEXT? | TEXT? {token} rest\nTEXT: /(?s:.+)/\n"),
-            (true, None) => {
+        let first = marks.rule(begin);
+        let start = match (form, marks.token(begin)) {
+            (None, _) => format!("start: {first} rest\n"),
+            (Some(Form::Json(schema)), _) => format!("start: form | {first} rest\nform: %json {schema}\n"),
+            (Some(Form::Regex(pattern)), _) => format!("start: FORM | {first} rest\nFORM: {}\n", terminal(pattern)),
+            (Some(Form::Text), Some(token)) => format!("start: TEXT? | TEXT? {token} rest\nTEXT: /(?s:.+)/\n"),
+            (Some(Form::Text), None) => {
                 let escaped = begin.replace('[', "\\[").replace(']', "\\]");
                 format!("start: TEXT | opened rest\nTEXT: /(?s:.*)/\nopened[lazy]: /(?s:.*?){escaped}/\n")
             }
@@ -130,13 +140,16 @@ impl CallRules {
     }
 
     /// A call is known by its first key; the mark before it is optional.
-    fn llama<F: Fn(&str) -> Option<u32>>(&self, marks: &Marks<F>) -> String {
+    fn llama<F: Fn(&str) -> Option<u32>>(&self, form: Option<&Form>, marks: &Marks<F>) -> String {
         let tag = marks.token(PYTHON_TAG);
-        let mut lark = String::from(if self.text {
-            "start: TEXT | opened call_rest\nTEXT: /(?s:.*)/\nopened[lazy]: /[ \\n]{0,2}\\{[ \\n]{0,2}\"name\"/\n"
-        } else {
-            "start: call\n"
-        });
+        let mut lark = match form {
+            None => "start: call\n".to_owned(),
+            Some(Form::Json(schema)) => format!("start: form | call\nform: %json {schema}\n"),
+            Some(Form::Regex(pattern)) => format!("start: FORM | call\nFORM: {}\n", terminal(pattern)),
+            Some(Form::Text) => "start: TEXT | opened call_rest\nTEXT: /(?s:.*)/\n\
+                opened[lazy]: /[ \\n]{0,2}\\{[ \\n]{0,2}\"name\"/\n"
+                .to_owned(),
+        };
         if let Some(tag) = tag {
             lark = lark.replacen('\n', &format!(" | {tag} ws? call\n"), 1);
         }

@@ -28,9 +28,10 @@ pub(crate) struct ChatFields {
     pub(crate) tools: Option<Value>,
     /// `none`, `auto`, `required`, or a function. Default: `auto` where there are tools.
     pub(crate) tool_choice: Option<ToolChoiceField>,
-    /// Whether one answer may call several functions. Default true.
+    /// Whether one answer may have several calls, 16 at most; else it has one at most. Default true.
     pub(crate) parallel_tool_calls: Option<bool>,
-    /// What the answer must look like: text, any JSON object, or JSON of a schema.
+    /// What the answer must look like: text, any JSON object, or JSON of a schema. Calls are answers too where they may
+    /// be made.
     pub(crate) response_format: Option<ResponseFormat>,
     /// Taken note of; models without reasoning do not use it.
     pub(crate) reasoning_effort: Option<String>,

@@ -25,7 +25,7 @@ pub(crate) struct ResponseFields {
     pub(crate) tools: Option<Vec<Map<String, Value>>>,
     /// `none`, `auto`, `required`, or `{"type": "function", "name"}`.
     pub(crate) tool_choice: Option<ToolChoiceField>,
-    /// Whether one answer may call several functions. Default true.
+    /// Whether one answer may have several calls, 16 at most; else it has one at most. Default true.
     pub(crate) parallel_tool_calls: Option<bool>,
     /// What the answer must look like.
     pub(crate) text: Option<TextField>,
