@@ -1,9 +1,10 @@
-//! Schemas and patterns that mean harm end in an error or a matcher, within bounds of time and memory.
+//! Schemas and patterns that mean harm end in an error or a matcher, within a bound of memory.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use common::{Random, allowed, smollm2, smollm2_vocabulary};
 use lockstep_grammar::{Error, Grammar, Tool, ToolChoice, ToolFormat};
@@ -80,50 +81,54 @@ fn schemas() -> Vec<(&'static str, Value, Option<bool>)> {
     ]
 }
 
+/// Longest wait for anything: it only ends a test that hangs.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// What `work` comes to, which must end.
+fn ends<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (send, done) = channel();
+    std::thread::spawn(move || send.send(work()));
+    done.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 #[test]
 fn schemas_that_mean_harm_are_bounded() {
     smollm2_vocabulary().prepare().unwrap();
     for (name, schema, refused) in schemas() {
         MEMORY.reset_peak_usage();
         let before = MEMORY.peak_usage_as_mb();
-        let start = Instant::now();
-        let outcome = Grammar::json_schema(&schema, true).and_then(|grammar| smollm2_vocabulary().matcher(&grammar));
-        let compiled = start.elapsed();
-        assert!(refused.is_none_or(|refused| outcome.is_err() == refused), "{name}: {outcome:?}");
-        let steps = outcome.map_or_else(|error| one_line(name, &error), |mut matcher| steps(name, &mut matcher));
+        ends(name, move || {
+            let outcome =
+                Grammar::json_schema(&schema, true).and_then(|grammar| smollm2_vocabulary().matcher(&grammar));
+            assert!(refused.is_none_or(|refused| outcome.is_err() == refused), "{name}: {outcome:?}");
+            match outcome {
+                Ok(mut matcher) => walk(name, &mut matcher),
+                Err(error) => one_line(name, &error.to_string()),
+            }
+        });
         let used = MEMORY.peak_usage_as_mb() - before;
-        eprintln!("{name}: compiled {compiled:?}, slowest step {steps:?}, {used} MB");
-        assert!(compiled < Duration::from_secs(5) && steps < Duration::from_secs(2), "{name}: {compiled:?} {steps:?}");
         assert!(used < 300.0, "{name}: {used} MB");
     }
 }
 
-fn one_line(name: &str, error: &Error) -> Duration {
-    let message = error.to_string();
+fn one_line(name: &str, message: &str) {
     eprintln!("{name}: {message}");
     assert!(message.lines().count() == 1 && message.len() < 700, "{name}: {message}");
-    Duration::ZERO
 }
 
-/// The slowest of some random steps; one that gives up with an error of one line is fine.
-fn steps(name: &str, matcher: &mut lockstep_grammar::Matcher) -> Duration {
+/// Some random steps; one that gives up with an error of one line is fine.
+fn walk(name: &str, matcher: &mut lockstep_grammar::Matcher) {
     let mut random = Random(1);
-    let mut slowest = Duration::ZERO;
     for _ in 0..60 {
-        let start = Instant::now();
         let ready = matcher.allowed().map(|_| ());
-        slowest = slowest.max(start.elapsed());
         let accepted = ready.and_then(|()| {
             let choices = allowed(matcher);
             matcher.accept(choices[random.below(choices.len())])
         });
         if let Err(message) = accepted {
-            eprintln!("{name}: {message}");
-            assert!(message.lines().count() == 1 && message.len() < 700, "{name}: {message}");
-            break;
+            return one_line(name, &message);
         }
     }
-    slowest
 }
 
 #[test]
@@ -131,7 +136,6 @@ fn random_mutants_of_schemas_are_survived() {
     let seeds: Vec<Value> =
         schemas().into_iter().map(|(_, schema, _)| schema).filter(|s| s.to_string().len() < 3_000).collect();
     let mut random = Random(5);
-    let start = Instant::now();
     let words = ["$ref", "#/$defs/a0", "anyOf", "allOf", "oneOf", "type", "object", "array", "items", "enum", "const"];
     for round in 0..400 {
         let mut text = seeds[random.below(seeds.len())].to_string();
@@ -141,13 +145,13 @@ fn random_mutants_of_schemas_are_survived() {
         }
         let Ok(schema) = serde_json::from_str::<Value>(&text) else { continue };
         let strict = round % 2 == 0;
-        if let Err(error) =
-            Grammar::json_schema(&schema, strict).and_then(|grammar| smollm2_vocabulary().matcher(&grammar))
-        {
+        let compiled = ends(&text, move || {
+            Grammar::json_schema(&schema, strict).and_then(|grammar| smollm2_vocabulary().matcher(&grammar)).map(drop)
+        });
+        if let Err(error) = compiled {
             assert_eq!(error.to_string().lines().count(), 1, "{error}");
         }
     }
-    assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -157,14 +161,14 @@ fn many_tools_with_great_schemas_are_bounded() {
         .map(|index| json!({"type": "function", "function": {"name": format!("function_{index}"), "parameters": schema}}))
         .collect();
     let tools = Tool::list(&Value::Array(tools)).unwrap();
-    let start = Instant::now();
     for format in [ToolFormat::Hermes, ToolFormat::Llama, ToolFormat::Mistral, ToolFormat::MistralArgs] {
-        let grammar = Grammar::text().or_tools(&tools, &ToolChoice::Auto, true, format).unwrap();
-        let outcome = smollm2_vocabulary().matcher(&grammar);
-        eprintln!("{format:?}: {:?} {:?}", start.elapsed(), outcome);
-        assert!(outcome.is_ok(), "{outcome:?}");
+        let tools = tools.clone();
+        let outcome = ends("tools", move || {
+            let grammar = Grammar::text().or_tools(&tools, &ToolChoice::Auto, true, format).unwrap();
+            smollm2_vocabulary().matcher(&grammar)
+        });
+        assert!(outcome.is_ok(), "{format:?}: {outcome:?}");
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
