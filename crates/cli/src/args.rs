@@ -79,7 +79,7 @@ pub enum Command {
     },
     /// Print the hash of all logits of a prompt and its greedy continuation
     Digest(DigestArguments),
-    /// Compile a model to a program for one chip, whose time is known before it runs
+    /// Compile a model to a program for simulated chips, whose time is known before it runs
     Compile(CompileArguments),
     /// Turn an assembler text into a program
     Asm(AsmArguments),

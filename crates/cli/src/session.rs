@@ -87,7 +87,10 @@ pub fn open_for_serving(arguments: &ModelArguments, options: EngineOptions, spec
 /// The same on the host or on simulated chips of a system, compiled first where that has not been done; the seed decides
 /// what is drawn for the system's conditions.
 pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: bool) -> Result<Session> {
-    let On::System(name) = &on.on else { return open(arguments, raw) };
+    let On::System(name) = &on.on else {
+        on.require_none()?;
+        return open(arguments, raw);
+    };
     // Before the model is looked for: a name is cheaper to check.
     let outage = on.without.clone().unwrap_or_default();
     let Survivors { system, chips } = system::open(name)?.without(&outage)?;

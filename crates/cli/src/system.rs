@@ -66,7 +66,7 @@ fn read(path: &Path) -> Result<String> {
     }
     let length = metadata.len();
     if length > TEXT_BYTES_MAX as u64 {
-        bail!("{shown}: {length} bytes are too many for a machine description");
+        bail!("{shown}: {length} bytes, a machine description has at most {TEXT_BYTES_MAX}: is it another file?");
     }
     std::fs::read_to_string(path).with_context(|| format!("{shown}: cannot be read as text"))
 }
@@ -84,6 +84,12 @@ pub fn require(program: &lockstep_program::Program<'_>, system: Option<&str>) ->
     }
     if program.chips > wanted.chips {
         bail!("the program takes {} chips, {system} has {}", program.chips, wanted.chips);
+    }
+    let lacks = |link: &&lockstep_machine::network::Cable| {
+        link.from_chip != link.to_chip && wanted.cables().binary_search(link).is_err()
+    };
+    if let Some(link) = program.links.iter().find(lacks) {
+        bail!("the program needs a cable, {link}, that {system} has not: make it again for {system}");
     }
     Ok(Some(wanted))
 }

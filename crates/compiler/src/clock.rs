@@ -1,6 +1,6 @@
 //! Keeping the clocks of several chips in line: when they align, and how long that takes.
 
-use lockstep_machine::access::aligned_cycles_max;
+use lockstep_machine::access::{align_cycles, aligned_cycles_max};
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Uint;
@@ -17,7 +17,7 @@ pub(crate) struct Clock<'a> {
     /// The chips that run anything.
     chips: Vec<u32>,
     /// Hops from the first of them to the farthest.
-    height: u64,
+    height: u32,
 }
 
 impl<'a> Clock<'a> {
@@ -35,11 +35,9 @@ impl<'a> Clock<'a> {
         self.spec.time.epoch_cycles.into()
     }
 
-    /// The chips that align when an entry starts, none where there is one chip, and how long that takes: the mark goes down the tree of chips, and takes whole
-    /// epochs for each hop.
+    /// The chips that align when an entry starts, none where there is one chip, and how long that takes.
     pub(crate) fn start(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        let hop = u64::from(self.spec.c2c.latency_max_cycles) / self.epoch().max(1) + 1;
-        let cycles = hop * self.height * self.epoch();
+        let cycles = align_cycles(self.spec, self.height);
         self.chips.iter().filter(move |_| cycles > 0).map(move |chip| (*chip, cycles))
     }
 
@@ -47,7 +45,11 @@ impl<'a> Clock<'a> {
     pub(crate) fn aligned_cycles_max(&self, block: u64) -> Result<u64, Error> {
         let most = aligned_cycles_max(self.spec).unwrap_or_default();
         if block > most {
-            return Err(Error::shape("cycles of a block of several chips", block, format!("at most {most}")));
+            return Err(Error::shape(
+                "cycles of a block of several chips",
+                block,
+                format!("at most {most}: use other chips, or --split pipeline"),
+            ));
         }
         Ok(most)
     }
@@ -55,15 +57,16 @@ impl<'a> Clock<'a> {
     /// A block that aligns a chip.
     pub(crate) fn block(&self, cycles: u64) -> Result<BlockBuilder<'a>, Error> {
         let mut block = BlockBuilder::new("align", self.spec);
-        let cycles = Uint::new(cycles as u32).unwrap_or_default();
+        let shown = || Error::shape("cycles of an alignment", cycles, "fewer: a smaller system, or shorter epochs");
+        let cycles = u32::try_from(cycles).ok().and_then(Uint::new).ok_or_else(shown)?;
         block.issue(0, Queue::Send(0), Inst::RuntimeDeskew { cycles })?;
         Ok(block)
     }
 }
 
 /// Hops from the first of some chips to the farthest of them.
-fn height(used: &[u32], chips: Chips<'_>) -> u64 {
+fn height(used: &[u32], chips: Chips<'_>) -> u32 {
     let Some((network, first)) = chips.network.zip(used.first()) else { return 0 };
     let hops = network.distances(*first);
-    used.iter().map(|chip| hops[*chip as usize]).max().unwrap_or_default().into()
+    used.iter().map(|chip| hops[*chip as usize]).max().unwrap_or_default()
 }

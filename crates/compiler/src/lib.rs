@@ -2,7 +2,8 @@
 //!
 //! In: a graph, its weights in block formats, a machine. Out: a [`Program`] whose predicted cycles are those of its run.
 //! It knows no files and no simulator. The passes, each from one type to the next: `network.rs` (sections of the graph),
-//! `place` (memory), `compose` (instructions in space and time), `emit.rs` (the program). Start reading at [`compile`].
+//! `plan.rs` and `share.rs` (which chips run what), `place` (memory), `schedule.rs` and `compose` (instructions in space and
+//! time), `emit.rs` (the program). Start reading at [`compile`].
 
 mod chips;
 mod clock;
@@ -32,6 +33,7 @@ use lockstep_program::Program;
 use network::Network;
 use place::Size;
 use place::capacity::{explained, room};
+use place::layout::Layout;
 use plan::Group;
 use team::Team;
 
@@ -63,7 +65,8 @@ pub struct Options {
     pub objective: Objective,
     /// Sequences that are in flight at once, at least 1: each has caches, inputs and outputs of its own.
     pub sequences: usize,
-    /// Tokens of a prefill step, at most as many as a vector has lanes; 0 leaves prefill out.
+    /// Tokens of a prefill step: at most as many as a vector has lanes are taken. Below 2 there is none, and none on several
+    /// chips, for several sequences, or with heads wider than half a vector.
     pub batch: u32,
 }
 
@@ -78,7 +81,7 @@ impl Options {
 /// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
 /// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
 ///
-/// With a batch there is an entry `prefill.N` too, for contexts of one vector of positions: inputs `tokens` and `positions`
+/// With a batch ([`Options::batch`]) there is an entry `prefill.N` too, for contexts of one vector of positions: inputs `tokens` and `positions`
 /// (i32, a vector with the same number in all lanes for each token), output the `logits` behind the last token. Where
 /// there are fewer tokens, the last one and its position are repeated.
 ///
@@ -160,6 +163,12 @@ fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size)
     Err(tried.map_or_else(|| Error::shape("groups", 0, "at least one"), |(_, error)| error))
 }
 
+/// Whether weights have slices to lie in.
+fn has_far_slices(spec: &MachineSpec) -> bool {
+    let Layout { near, far, .. } = Layout::new(spec);
+    far.end >= near.end.saturating_add(8)
+}
+
 fn check_machine(spec: &MachineSpec) -> Result<(), Error> {
     let needs = [
         (spec.vxm.reduce_units > 0, "lane reducers"),
@@ -168,6 +177,7 @@ fn check_machine(spec: &MachineSpec) -> Result<(), Error> {
         (spec.mxm.load_column, "load by column"),
         (spec.mxm.planes_per_hemisphere >= 2, "pairs of matrix planes"),
         (spec.mem.slices_per_hemisphere >= 40, "40 memory slices in each hemisphere"),
+        (has_far_slices(spec), "8 memory slices between those next to the vector unit and the text"),
         (spec.lanes().is_multiple_of(GROUP as u32), "whole number of groups of 32 lanes"),
         (spec.streams >= 16, "16 streams in each direction"),
         (spec.vxm.alus >= 2, "2 ALUs"),

@@ -52,7 +52,8 @@ fn kind(table: &Table, chips: u32, errors: &mut Vec<String>) -> Option<Topology>
     let kind = table.get("kind").and_then(toml::Value::as_str).unwrap_or_default();
     let topology = match (kind, table.get("cables")) {
         ("listed", Some(toml::Value::Array(cables))) => {
-            let cables = cables.iter().enumerate().filter_map(|(index, cable)| read_cable(index, cable, errors));
+            // The first wrong one will do: there may be millions.
+            let cables = cables.iter().enumerate().map_while(|(index, cable)| read_cable(index, cable, errors));
             return Some(Topology::Listed(Listed { chips, cables: cables.collect() }));
         }
         ("listed", _) => {

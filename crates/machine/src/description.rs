@@ -209,6 +209,10 @@ fn contradictions(spec: &MachineSpec) -> Vec<String> {
             && spec.c2c.latency_mean_cycles <= spec.c2c.latency_max_cycles,
         "keys c2c.latency_min_cycles, c2c.latency_mean_cycles, c2c.latency_max_cycles: must not fall",
     );
+    must(
+        spec.time.epoch_cycles > spec.c2c.slack_max_cycles,
+        "keys time.epoch_cycles, c2c.slack_max_cycles: an alignment must take longer than the slack it makes up for",
+    );
     must(spec.c2c.links.is_multiple_of(2), "key c2c.links: must be even, half of them leave by each hemisphere");
     must(
         spec.sxm.transposers <= spec.sxm.queues_per_hemisphere,

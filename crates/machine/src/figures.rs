@@ -1,6 +1,6 @@
 //! What follows from a system's description: of its chips, and of how they are wired.
 
-use crate::access::exchange_cycles;
+use crate::access::{align_cycles, exchange_cycles};
 use crate::geometry::Queue;
 use crate::hops::Hops;
 use crate::inst::INST_BYTES;
@@ -20,8 +20,8 @@ pub struct Figures {
     pub vector_cycles_per_link: u64,
     /// Cycles from a send to the earliest receive that is always in time, without slack for drift.
     pub exchange_cycles: u64,
-    /// Cycles before the first instruction: a barrier on one chip; on several, epochs in which a time mark passes down
-    /// each level of the tree by which chips are aligned.
+    /// Cycles of the start of a program that uses all chips: a barrier on one chip, where the program has one; on several,
+    /// the alignment of all with chip 0.
     pub start_cycles: u64,
     /// Bytes of SRAM on a chip.
     pub sram_bytes_per_chip: u64,
@@ -108,8 +108,7 @@ fn start_cycles(spec: &MachineSpec, tree_height: u32) -> u64 {
     if tree_height == 0 {
         return spec.time.barrier_cycles.into();
     }
-    let epochs = u64::from(spec.c2c.latency_max_cycles / spec.time.epoch_cycles) + 1;
-    epochs * u64::from(spec.time.epoch_cycles) * u64::from(tree_height)
+    align_cycles(spec, tree_height)
 }
 
 /// What follows of the wiring.

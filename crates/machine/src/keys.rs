@@ -185,6 +185,6 @@ keys! {
     "power.link_picojoules" power.link_picojoules Number, "pJ", "One vector over a link (estimate).";
     "package.chips_per_node" package.chips_per_node Integer(1, 1 << 20), "", "Chips of a node, all linked with each other.";
     "package.global_links_per_chip" package.global_links_per_chip Integer(0, 64), "", "Links of a chip that leave its node.";
-    "package.nodes_per_rack" package.nodes_per_rack Integer(1, 1 << 20), "", "Nodes of a rack, one of them a spare.";
+    "package.nodes_per_rack" package.nodes_per_rack Integer(1, 1 << 20), "", "Nodes of a rack; a system that leaves one out has a spare.";
     "package.cables_in_rack" package.cables_in_rack Integer(1, 64), "", "Cables between each two nodes of a rack that is part of a larger system.";
 }

@@ -223,7 +223,7 @@ pub struct PackageSpec {
     pub chips_per_node: u32,
     /// Links of a chip that leave its node; those to each other chip of the node come before them.
     pub global_links_per_chip: u32,
-    /// Nodes of a rack, one of them a spare.
+    /// Nodes of a rack; a system that leaves one out has a spare.
     pub nodes_per_rack: u32,
     /// Cables between each two nodes of a rack that is part of a larger system.
     pub cables_in_rack: u32,

@@ -203,7 +203,7 @@ impl SystemSpec {
         Figures::new(self)
     }
 
-    /// What follows of its wiring; thousands of chips take a part of a second.
+    /// What follows of its wiring; thousands of chips of a standard shape take a part of a second.
     pub fn wiring(&self) -> Wiring {
         Wiring::new(self)
     }

@@ -282,7 +282,6 @@ fn settings_without_a_tensor_are_heeded() {
     assert_eq!(every_third.matches("window=8").count(), 4);
 }
 
-/// Whatever one value is replaced by, the answer is a sound graph or one line; never a panic.
 /// Nothing but the configuration says how large a vocabulary is when there are no tensors.
 #[test]
 fn a_vocabulary_without_tensors_is_bounded() {
@@ -292,6 +291,7 @@ fn a_vocabulary_without_tensors_is_bounded() {
     assert!(error.starts_with("vocab_size: 1073741824, expected at most 16777216"), "{error}");
 }
 
+/// Whatever one value is replaced by, the answer is a sound graph or one line; never a panic.
 #[test]
 fn hostile_configurations_end_in_one_line() {
     let hostile = [

@@ -1,7 +1,6 @@
 //! `cargo xtask load`: users of a served model who ask one question after the other, for as long as is wanted.
 //!
-//! Each question is one of some hundred, drawn by a seed: prompts and answers of all lengths, whole and streamed, greedy and
-//! drawn. An answer is an error unless it is whole and equal to what the same question got before. The task fails on any
+//! Each question is one of 256, drawn by a seed: prompts and answers of all lengths, whole and streamed, greedy and drawn. An answer is an error unless it is whole and equal to what the same question got before. The task fails on any
 //! error, and where the server's memory grows beyond a bound after it has settled.
 
 mod memory;
@@ -80,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{memory}");
     ensure!(tally.errors.is_empty(), "{} errors, such as\n{}", tally.errors.len(), tally.some_errors());
     ensure!(rest.is_empty(), "the server has not let go of everything: {rest}");
+    ensure!(tally.again > 0, "no question was asked twice, so no answer was compared: give more --minutes");
     memory.require_bounded()
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Report<'a> {
 /// One quantity over the turns.
 type Of = fn(&[Turn], usize) -> Option<f64>;
 
-/// What is told of each number of users, with the unit's factor.
+/// What is told of each number of users.
 const COLUMNS: [(&str, Of); 5] = [
     ("tokens/s", |turns, point| Some(rate(turns, point)?.median)),
     ("first token p50", |turns, point| percentile(all(turns, point, |seen| &seen.to_first), 50)),

@@ -22,6 +22,19 @@ pub struct OnArguments {
     pub conditions: ConditionArguments,
 }
 
+impl OnArguments {
+    /// An error where something is asked of a simulated system, and there is none.
+    pub fn require_none(&self) -> anyhow::Result<()> {
+        let idle = self.spread == Spread::default() && self.without.is_none() && self.conditions.are_nominal();
+        anyhow::ensure!(
+            idle,
+            "--split, --objective, --without and conditions are those of a simulated system: give one with --on, such as \
+             --on lockstep1:8"
+        );
+        Ok(())
+    }
+}
+
 /// What the chips and links of a simulated system are like. Nothing of it changes a bit of an answer or a cycle of program
 /// time: what cannot be set right is reported.
 #[derive(Clone, Debug, Args)]
@@ -52,6 +65,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl ConditionArguments {
+    fn are_nominal(&self) -> bool {
+        self.conditions(0) == Conditions::default()
+    }
+
     /// The conditions, all that is drawn by a seed.
     pub fn conditions(&self, seed: u64) -> Conditions {
         let drift = match (self.drift_ppm, self.drift_extremes) {

@@ -35,7 +35,8 @@ pub struct CompileArguments {
     /// Compile for the system without these: chips (3) and links of chips (0.4), parted by commas
     #[arg(long, value_name = "LIST")]
     pub without: Option<Outage>,
-    /// Longest sequence in tokens; an entry is made for each of 320, 640, 1280 and so on up to the first that holds it
+    /// Longest sequence in tokens; an entry is made for each of 320, 640, 1280 and so on up to the first that holds it,
+    /// and with --config one alone
     #[arg(long, value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub context: u32,
     /// Sequences in flight at once in a pipeline; each has keys and values of its own, and an entry runs a token of each

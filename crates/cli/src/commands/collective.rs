@@ -4,7 +4,7 @@ use crate::args::CollectiveArguments;
 use crate::output::{self, write_file};
 use crate::program::count;
 use crate::system;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use lockstep_compiler::{Collected, Collective, compile_collective};
 use lockstep_kernels::Kernels;
 use lockstep_machine::inst::operand::Format;
@@ -73,7 +73,7 @@ fn run<'a>(
     }
     let entry = &program.entries[0];
     let behind = entry.phases.iter().filter(|phase| phase.name == collective.name()).map(|phase| phase.cycles).sum();
-    let sends = UNITS.iter().position(|unit| *unit == "send").unwrap_or_default();
+    let sends = UNITS.iter().position(|unit| *unit == "send").context("no unit is called send")?;
     Ok(Outcome {
         arguments,
         system,

@@ -70,7 +70,7 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
         let tokens = tokens_of(program, &entry.name) as u64;
         let context = context.split_once('x').map_or(context, |(context, _)| context).parse().ok();
         let row = |name: String, figures: Figures| Row { name, context, tokens, figures };
-        // Phases come one after the other, each on chips of its own: together their bounds are the entry's.
+        // Phases come one after the other: no time is less than the sum of their bounds.
         let mut whole = Figures { bounds: Figures::default().bounds, ..entry.figures };
         let mut parts: Vec<(&str, Figures)> = Vec::new();
         for phase in &entry.phases {
@@ -102,7 +102,7 @@ fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], seconds: f6
         })
     };
     let [one_user, pipelined] = rates(program);
-    let decode = rows.iter().find(|row| row.name == "decode").map(|row| row.figures.bound());
+    let decode = rows.iter().find(|row| row.name == "decode" && row.tokens == 1).map(|row| row.figures.bound());
     let spent = |(entry, spent): &(&str, Spending)| {
         json!({
             "entry": entry,

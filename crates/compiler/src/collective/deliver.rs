@@ -1,6 +1,6 @@
 //! Values on their way: over cables, from chip to chip.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::network::Cable;
@@ -53,19 +53,21 @@ pub(super) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) 
     let mut found = Delivered::default();
     let mut events = BTreeSet::new();
     for (index, delivery) in deliveries.iter().enumerate() {
-        let Some(first) = delivery.copies.first() else { continue };
+        let first = delivery.copies.first().ok_or_else(|| Error::shape("copies of a value", 0, "one at least"))?;
         let stored = |leg: &Leg| Stored { words: leg.words.clone(), format: first.format, ready: 0 };
         found.arrived.push(delivery.legs.iter().map(stored).collect());
         let ready = delivery.copies.iter().map(|copy| copy.ready).min().unwrap_or_default();
         events.extend((0..first.words.len()).map(|plane| Event { ready, delivery: index, plane, leg: None, hops: 0 }));
     }
+    let leaving: Vec<Leaving> = deliveries.iter().map(leaving).collect();
     while let Some(event) = events.pop_first() {
         let delivery = &deliveries[event.delivery];
-        for (parcel, legs) in onward(ensemble, delivery, event) {
+        for (parcel, legs) in onward(ensemble, delivery, &leaving[event.delivery], event) {
             let wires: Vec<Wire> = legs.iter().map(|leg| wire(delivery.legs[*leg].cable)).collect();
             for (wire, cycle) in ensemble.send(parcel, &wires)? {
                 let own = |leg: &&usize| delivery.legs[**leg].cable.from_link == wire.out;
-                let Some(leg) = legs.iter().find(own).copied() else { continue };
+                let leg = legs.iter().find(own).copied();
+                let leg = leg.ok_or_else(|| Error::shape("a vector that is sent", "no leg", "the one of its link"))?;
                 let word = delivery.legs[leg].words[event.plane];
                 let there = ensemble.receive(wire, cycle, Target::Fixed(&[word]))?;
                 let stored = &mut found.arrived[event.delivery][leg];
@@ -79,10 +81,26 @@ pub(super) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) 
     Ok(found)
 }
 
+/// The legs of a delivery by the chip that each leaves.
+type Leaving = BTreeMap<u32, Vec<usize>>;
+
+fn leaving(delivery: &Delivery) -> Leaving {
+    let mut leaving = Leaving::new();
+    for (index, leg) in delivery.legs.iter().enumerate() {
+        leaving.entry(leg.cable.from_chip).or_default().push(index);
+    }
+    leaving
+}
+
 /// The legs by which a byte plane goes on from where it is: by the side where they leave, with the copy that is nearer.
-fn onward(ensemble: &Ensemble<'_, '_>, delivery: &Delivery, event: Event) -> Vec<(Parcel, Vec<usize>)> {
+fn onward(
+    ensemble: &Ensemble<'_, '_>,
+    delivery: &Delivery,
+    leaving: &Leaving,
+    event: Event,
+) -> Vec<(Parcel, Vec<usize>)> {
     let chip = event.leg.map_or(delivery.chip, |leg| delivery.legs[leg].cable.to_chip);
-    let legs = || (0..delivery.legs.len()).filter(|leg| delivery.legs[*leg].cable.from_chip == chip);
+    let legs = leaving.get(&chip).map_or(&[][..], Vec::as_slice);
     let side = |leg: &usize| ensemble.link_side(delivery.legs[*leg].cable.from_link);
     let parcel = |side: Hemisphere| {
         if let Some(leg) = event.leg {
@@ -92,7 +110,7 @@ fn onward(ensemble: &Ensemble<'_, '_>, delivery: &Delivery, event: Event) -> Vec
         Some(Parcel { word: near.words[event.plane], ready: near.ready })
     };
     let of_side = |of: Hemisphere| {
-        let legs: Vec<usize> = legs().filter(|leg| side(leg) == of).collect();
+        let legs: Vec<usize> = legs.iter().copied().filter(|leg| side(leg) == of).collect();
         parcel(of).filter(|_| !legs.is_empty()).map(|parcel| (parcel, legs))
     };
     [Hemisphere::West, Hemisphere::East].into_iter().filter_map(of_side).collect()

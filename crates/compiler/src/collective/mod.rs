@@ -21,7 +21,6 @@ use lockstep_machine::system::SystemSpec;
 use lockstep_program::Program;
 
 use crate::error::Error;
-use draft::Finished;
 
 /// The side of values that have no reason to be on the other one: links within a node leave there.
 const SIDE: Hemisphere = Hemisphere::West;
@@ -110,19 +109,30 @@ pub struct Collected {
 /// Makes a collective's program for the chips of a system, each vector having as many numbers as the machine has lanes.
 pub fn compile_collective(system: &SystemSpec, collective: Collective, vectors: usize) -> Result<Collected, Error> {
     check(system, collective, vectors)?;
-    let drafts = match collective {
-        Collective::AllReduce => all_reduce(system, vectors)?,
-        Collective::AllGather => moves::all_gather(system, vectors)?,
-        Collective::Broadcast { from } => moves::broadcast(system, from, vectors)?,
-        Collective::Transfer { from, to } => moves::transfer(system, (from, to), vectors)?,
+    let ways = match collective {
+        Collective::AllReduce => all_reduce(system, vectors),
+        Collective::AllGather => vec![moves::all_gather(system, vectors)],
+        Collective::Broadcast { from } => moves::broadcast(system, from, vectors),
+        Collective::Transfer { from, to } => moves::transfer(system, (from, to), vectors),
     };
-    let finished: Vec<Finished<'_>> = drafts.into_iter().map(draft::Draft::finish).collect::<Result<_, _>>()?;
+    // One that takes too long, or too much memory, does not stand in the way of another.
+    let (mut finished, mut failed) = (Vec::new(), None);
+    for way in ways {
+        match way.and_then(draft::Draft::finish) {
+            Ok(way) => finished.push(way),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
     let tried = finished.iter().map(|way| (way.method, way.cycles)).collect();
-    let best = finished.into_iter().min_by_key(|way| way.cycles);
-    let best = best.ok_or_else(|| Error::shape("ways", "none", "one"))?;
+    let Some(best) = finished.into_iter().min_by_key(|way| way.cycles) else {
+        return Err(failed.unwrap_or_else(|| Error::shape("ways", "none", "one")));
+    };
     let (method, hops) = (best.method, best.hops);
     Ok(Collected { program: best.program(collective.format())?, method, tried, hops })
 }
+
+/// A way to do a collective, or why it cannot be done so.
+type Way<'a> = Result<draft::Draft<'a>, Error>;
 
 fn check(system: &SystemSpec, collective: Collective, vectors: usize) -> Result<(), Error> {
     let there = |chip: u32| {
@@ -154,13 +164,9 @@ fn check(system: &SystemSpec, collective: Collective, vectors: usize) -> Result<
 
 /// The ways to add up: among few chips those that use all cables at once, among nodes by nodes, and by a tree where neither
 /// can be.
-fn all_reduce(system: &SystemSpec, vectors: usize) -> Result<Vec<draft::Draft<'_>>, Error> {
+fn all_reduce(system: &SystemSpec, vectors: usize) -> Vec<Way<'_>> {
     if system.chips <= system.machine().package.chips_per_node {
-        return Ok(vec![reduce::gather(system, vectors)?, reduce::scatter(system, vectors)?]);
+        return vec![reduce::gather(system, vectors), reduce::scatter(system, vectors)];
     }
-    let nodes = nodes::Nodes::new(system);
-    Ok(vec![match nodes {
-        Some(nodes) => nodes.reduce(vectors)?,
-        None => tree::reduce(system, vectors)?,
-    }])
+    vec![nodes::Nodes::new(system).map_or_else(|| tree::reduce(system, vectors), |nodes| nodes.reduce(vectors))]
 }

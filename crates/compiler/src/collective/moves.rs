@@ -8,13 +8,13 @@ use lockstep_machine::system::SystemSpec;
 use super::deliver::{Delivery, Leg};
 use super::draft::Draft;
 use super::route::{Trees, deal, disjoint};
-use super::{Collective, Method, SIDE};
+use super::{Collective, Method, SIDE, Way};
 use crate::error::Error;
 
 const FORMAT: Format = Format::I8;
 
 /// From one chip to another: over the shortest routes, and over all.
-pub(super) fn transfer(system: &SystemSpec, (from, to): (u32, u32), vectors: usize) -> Result<Vec<Draft<'_>>, Error> {
+pub(super) fn transfer(system: &SystemSpec, (from, to): (u32, u32), vectors: usize) -> Vec<Way<'_>> {
     let all = disjoint(system.network(), from, to);
     let least = all.iter().map(Vec::len).min().unwrap_or_default();
     let short: Vec<Vec<Cable>> = all.iter().filter(|route| route.len() == least).cloned().collect();
@@ -23,28 +23,30 @@ pub(super) fn transfer(system: &SystemSpec, (from, to): (u32, u32), vectors: usi
         let dealt = deal(system.machine(), routes, vectors);
         let mut draft = Draft::new(system, name, method);
         for_each(&mut draft, from, dealt.into_iter().map(|route| routes[route].clone()), |chip| chip == to)?;
-        Ok::<_, Error>(draft)
+        Ok(draft)
     };
     let dealt = deal(system.machine(), &all, vectors);
-    let mut drafts = vec![draft(Method::Shortest, &short)?];
+    let mut ways = vec![draft(Method::Shortest, &short)];
     if dealt.iter().any(|route| all[*route].len() > least) {
-        drafts.push(draft(Method::Detours, &all)?);
+        ways.push(draft(Method::Detours, &all));
     }
-    Ok(drafts)
+    ways
 }
 
 /// From one chip to all others: over trees of shortest routes, and each vector first to another neighbour, which sends it to the
 /// others.
-pub(super) fn broadcast(system: &SystemSpec, from: u32, vectors: usize) -> Result<Vec<Draft<'_>>, Error> {
-    let name = Collective::Broadcast { from }.name();
-    let mut draft = Draft::new(system, name, Method::Shortest);
+pub(super) fn broadcast(system: &SystemSpec, from: u32, vectors: usize) -> Vec<Way<'_>> {
+    let draft = |method, trees: &mut dyn Iterator<Item = Vec<Cable>>| {
+        let mut draft = Draft::new(system, Collective::Broadcast { from }.name(), method);
+        for_each(&mut draft, from, trees, |chip| chip != from)?;
+        Ok(draft)
+    };
     let mut trees = Trees::new(system.network());
-    for_each(&mut draft, from, (0..vectors).map(|_| trees.from(from)), |chip| chip != from)?;
-    let mut drafts = vec![draft];
+    let mut ways = vec![draft(Method::Shortest, &mut (0..vectors).map(|_| trees.from(from)))];
     let first = system.network().leaving(from);
     if let Some(rest) = without(system.network(), from).filter(|_| vectors > 1 && first.len() > 1) {
         let mut trees = Trees::new(&rest);
-        let around = first.iter().cycle().take(vectors).map(|cable| {
+        let mut around = first.iter().cycle().take(vectors).map(|cable| {
             let beyond = trees.from(moved(cable.to_chip, from)).into_iter();
             let named = |cable: Cable| Cable {
                 from_chip: back(cable.from_chip, from),
@@ -53,11 +55,9 @@ pub(super) fn broadcast(system: &SystemSpec, from: u32, vectors: usize) -> Resul
             };
             std::iter::once(*cable).chain(beyond.map(named)).collect()
         });
-        let mut draft = Draft::new(system, name, Method::Detours);
-        for_each(&mut draft, from, around, |chip| chip != from)?;
-        drafts.push(draft);
+        ways.push(draft(Method::Detours, &mut around));
     }
-    Ok(drafts)
+    ways
 }
 
 /// A network without one of its chips, those behind it counted one less; none if others are then apart.
@@ -114,7 +114,7 @@ pub(super) fn leg(draft: &mut Draft<'_>, cable: Cable, format: Format) -> Result
 }
 
 /// From all chips to all.
-pub(super) fn all_gather(system: &SystemSpec, vectors: usize) -> Result<Vec<Draft<'_>>, Error> {
+pub(super) fn all_gather(system: &SystemSpec, vectors: usize) -> Way<'_> {
     let mut draft = Draft::new(system, Collective::AllGather.name(), Method::Shortest);
     let mut trees = Trees::new(system.network());
     let chips = system.chips as usize;
@@ -141,5 +141,5 @@ pub(super) fn all_gather(system: &SystemSpec, vectors: usize) -> Result<Vec<Draf
         outputs[chip][at] = draft.ensemble.chips[chip].carry(delivery.copies[0].words[0], 0)?.words;
     }
     draft.outputs = (0..).zip(outputs).collect();
-    Ok(vec![draft])
+    Ok(draft)
 }

@@ -79,7 +79,9 @@ impl Attention<'_> {
     pub(crate) fn visible(&self, c: &mut Composer<'_, '_>, iotas: &[Value], place: Place) -> Result<Vec<Value>, Error> {
         let mut visible = iotas.iter().map(|iota| c.iless(*iota, place.length)).collect::<Result<Vec<_>, _>>()?;
         if let Some(window) = self.window {
-            let before = c.isub(place.length, window as i32 + 1)?;
+            // A wider one sees as much.
+            let window = window.min(iotas.len() * c.layout.lanes()) as i32;
+            let before = c.isub(place.length, window + 1)?;
             for (visible, iota) in visible.iter_mut().zip(iotas) {
                 let inside = c.iless(before, *iota)?;
                 *visible = c.and(*visible, inside)?;

@@ -20,6 +20,8 @@ pub fn of(issues: &Issues, spec: &MachineSpec) -> ([u64; Unit::ALL.len()], [u64;
         let cycles = match *issues.inst(index) {
             Inst::Activate { kind, .. } => u64::from(kind.activation_cycles()),
             Inst::Send { .. } => u64::from(spec.c2c.vector_cycles),
+            // The unit behind its queue does nothing.
+            Inst::RuntimeDeskew { .. } => 0,
             _ => 1,
         };
         *busy.entry(queue).or_default() += cycles;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lockstep_machine::access::duration;
 use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::Inst;
 use lockstep_machine::spec::MachineSpec;
 
 use super::kinds::Unit;
@@ -71,7 +72,9 @@ pub fn spending(program: &Program<'_>) -> Result<Vec<Spending>, Error> {
         let issues = issues(block, &program.machine, left)?;
         left -= issues.len();
         let mut activity = Activity::default();
-        for index in 0..issues.len() {
+        // A clock that is brought back in line does nothing else, whatever queue it stands on.
+        let works = |index: &usize| !matches!(issues.inst(*index), Inst::RuntimeDeskew { .. });
+        for index in (0..issues.len()).filter(works) {
             let (queue, cycle) = (issues.id(index).queue, issues.cycle(index));
             activity.note(queue, cycle, duration(&(*issues.inst(index)).into(), queue, &program.machine).into());
         }

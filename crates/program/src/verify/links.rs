@@ -40,14 +40,13 @@ pub(super) fn check(program: &Program<'_>, facts: &[Facts], crossings: &Crossing
         }
     }
     for link in &program.links {
-        let list = |lists: &BTreeMap<(u32, u8), Vec<Crossing>>, side| lists.get(&side).cloned().unwrap_or_default();
         let wire = Wire {
             spec: &program.machine,
             facts,
             chip: link.to_chip,
             clocks: Clocks::new(&program.machine, link, &crossings.aligned),
-            sent: list(&crossings.sent, (link.from_chip, link.from_link)),
-            received: list(&crossings.received, (link.to_chip, link.to_link)),
+            sent: of_side(&crossings.sent, (link.from_chip, link.from_link)),
+            received: of_side(&crossings.received, (link.to_chip, link.to_link)),
         };
         wire.late(report);
         wire.overflow(report);
@@ -99,8 +98,12 @@ struct Wire<'a> {
     /// The receiving chip.
     chip: u32,
     clocks: Clocks<'a>,
-    sent: Vec<Crossing>,
-    received: Vec<Crossing>,
+    sent: &'a [Crossing],
+    received: &'a [Crossing],
+}
+
+fn of_side(lists: &BTreeMap<(u32, u8), Vec<Crossing>>, side: (u32, u8)) -> &[Crossing] {
+    lists.get(&side).map_or(&[], Vec::as_slice)
 }
 
 impl Wire<'_> {
