@@ -140,6 +140,19 @@ impl Issues {
         IssueId { queue, inst: place, issue }
     }
 
+    /// Which issue of its instruction an issue is.
+    #[inline]
+    pub fn nth(&self, index: usize) -> u32 {
+        self.steps[index].issue
+    }
+
+    /// By how many words and rows each issue of an instruction moves on from the one before; the instruction is told by its
+    /// number among those that issue something.
+    pub fn strides(&self, run: usize) -> (Stride, Stride) {
+        let Run { word_stride, row_stride, .. } = self.runs[run];
+        (word_stride, row_stride)
+    }
+
     /// How many instructions issue something.
     pub fn runs(&self) -> usize {
         self.runs.len()

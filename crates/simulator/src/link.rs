@@ -38,8 +38,8 @@ pub(crate) struct LastingAccess<'a> {
     block: &'a LinkedBlock,
     pub(crate) touch: &'a Touch,
     pub(crate) issue: u32,
-    /// By how many words and rows.
-    moved: (i32, i32),
+    /// Which issue of its instruction.
+    pub(crate) nth: u32,
 }
 
 impl LastingAccess<'_> {
@@ -49,7 +49,7 @@ impl LastingAccess<'_> {
 
     #[inline(always)]
     pub(crate) fn place(&self) -> Place {
-        self.touch.place.moved(self.moved.0, self.moved.1)
+        self.touch.place_of(self.nth)
     }
 }
 
@@ -79,8 +79,8 @@ impl LinkedBlock {
     /// Accesses to what outlives the block, in the order in which they happen.
     pub(crate) fn lasting(&self) -> impl Iterator<Item = LastingAccess<'_>> {
         self.lasting.iter().flat_map(move |&Lasting { first, end, issue }| {
-            let moved = self.issues.moved(issue as usize);
-            self.touches.all(first..end).iter().map(move |touch| LastingAccess { block: self, touch, issue, moved })
+            let nth = self.issues.nth(issue as usize);
+            self.touches.all(first..end).iter().map(move |touch| LastingAccess { block: self, touch, issue, nth })
         })
     }
 }
@@ -277,18 +277,18 @@ impl<'a> Linker<'a> {
 
     /// Holds an issue against the rules, and a first one's accesses are noted.
     fn check_lawful(&mut self, index: u32, run: usize) -> Result<(), LocalFault> {
-        let id = self.issues.id(index as usize);
+        let nth = self.issues.nth(index as usize);
         // Repetitions differ from their instruction in addresses, which are held against banks later, and in rows.
-        let moved = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
-        if id.issue > 0 && !moved {
+        if nth > 0 && !self.touches.of(run).moves_rows {
             return Ok(());
         }
         let issue = self.issues.get(index as usize);
-        let inst = &issue.what.inst;
-        check(inst, id.queue, self.spec)
-            .map_err(|error| LocalFault::new(FaultKind::Illegal, issue.cycle, id.queue, format!("{inst}: {error}")))?;
-        if id.issue == 0 {
-            self.touches.add(run, &issue, self.spec, self.edges.as_ref().map(|(edges, _)| *edges));
+        let (inst, queue) = (&issue.what.inst, issue.id.queue);
+        check(inst, queue, self.spec)
+            .map_err(|error| LocalFault::new(FaultKind::Illegal, issue.cycle, queue, format!("{inst}: {error}")))?;
+        if nth == 0 {
+            let edges = self.edges.as_ref().map(|(edges, _)| *edges);
+            self.touches.add((run, self.issues.strides(run)), &issue, self.spec, edges);
         }
         Ok(())
     }
@@ -404,8 +404,8 @@ impl<'a> Linker<'a> {
 
     fn check_edge(&mut self, cycle: u64, issue: u32, touch: u32, from: u32, result: u8) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let (id, reader) = (self.issues.id(from as usize), self.issues.id(issue as usize));
-        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader.issue);
+        let (id, reader) = (self.issues.id(from as usize), self.issues.nth(issue as usize));
+        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader);
         if let Some((&Origin::Issue { block, id: claimed, result: r }, by)) = expected
             && (block, r, claimed.queue, claimed.inst) == (self.block, result, id.queue, id.inst)
             && i64::from(claimed.issue) + by == i64::from(id.issue)
@@ -464,8 +464,8 @@ impl<'a> Linker<'a> {
     /// A quiet gather has found nothing under itself.
     fn check_nothing(&mut self, cycle: u64, issue: u32, touch: u32) -> Result<(), LocalFault> {
         let Some((edges, cursors)) = &mut self.edges else { return Ok(()) };
-        let reader = self.issues.id(issue as usize);
-        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader.issue);
+        let reader = self.issues.nth(issue as usize);
+        let expected = edges.expected(cursors, self.touches.get(touch).operand, reader);
         let expected = expected.map(|(origin, _)| *origin);
         if expected == Some(Origin::Nothing) {
             return Ok(());

@@ -61,8 +61,7 @@ impl<'a> ChipState<'a> {
                 Effect::Read { age } => {
                     let found = self.read(instance, linked, &access, age)?;
                     if let (Some(edges), Some(cursors)) = (edges, &mut cursors) {
-                        let reader = linked.issues.id(access.issue as usize);
-                        let expected = edges.expected(cursors, access.touch.operand, reader.issue);
+                        let expected = edges.expected(cursors, access.touch.operand, access.nth);
                         check_origin(expected, instance, linked, &access, found)?;
                     }
                 }

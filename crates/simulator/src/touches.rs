@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use lockstep_machine::access::{Access, Effect, Place, accesses};
+use lockstep_machine::geometry::Queue;
+use lockstep_machine::inst::field::Stride;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::issues::{Issue, Issues};
 
@@ -20,6 +22,8 @@ pub(crate) struct Touch {
     pub(crate) operand: u32,
     /// The operand's or the result's number.
     pub(crate) ordinal: u8,
+    /// By how many words and rows each issue moves on from the one before.
+    strides: (Stride, Stride),
 }
 
 /// The accesses of a block's instructions.
@@ -43,9 +47,18 @@ pub(crate) struct Run {
     pub(crate) written: u32,
     /// Cycles after the issue of the last access.
     pub(crate) last: u32,
+    /// Whether its repetitions differ from it in rows, which must be lawful.
+    pub(crate) moves_rows: bool,
 }
 
 impl Touch {
+    /// Where an issue of the instruction makes it.
+    #[inline(always)]
+    pub(crate) fn place_of(&self, nth: u32) -> Place {
+        let (words, rows) = self.strides;
+        self.place.moved(nth as i32 * i32::from(words.0), nth as i32 * i32::from(rows.0))
+    }
+
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.effect, Effect::Read { .. })
     }
@@ -68,10 +81,17 @@ impl Touches {
     }
 
     /// Adds the accesses of an instruction, at its first issue.
-    pub(crate) fn add(&mut self, run: usize, issue: &Issue, spec: &MachineSpec, edges: Option<&Edges<'_>>) {
+    pub(crate) fn add(
+        &mut self,
+        (run, strides): (usize, (Stride, Stride)),
+        issue: &Issue,
+        spec: &MachineSpec,
+        edges: Option<&Edges<'_>>,
+    ) {
         let id = issue.id;
         let (mut reads, mut writes) = (0_u8, 0_u8);
-        let mut of = Run { first: self.all.len() as u32, ..Run::default() };
+        let moves_rows = matches!(id.queue, Queue::Load(_) | Queue::Activate(_) | Queue::Drain(_));
+        let mut of = Run { first: self.all.len() as u32, moves_rows, ..Run::default() };
         let operands = edges.map_or(0..0, |edges| edges.operands(id));
         let operand = |ordinal: u8| operands.clone().nth(ordinal.into()).unwrap_or(NONE);
         let mut kinds = [0; 4];
@@ -89,7 +109,7 @@ impl Touches {
                 Effect::Use => {}
             }
             of.last = of.last.max(at);
-            let touch = Touch { place, effect, at, operand, ordinal };
+            let touch = Touch { place, effect, at, operand, ordinal, strides };
             kinds[touch.kind()] += 1;
             self.all.push(touch);
         });
