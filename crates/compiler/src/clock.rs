@@ -1,5 +1,7 @@
 //! Keeping the clocks of several chips in line: when they align, and how long that takes.
 
+use std::collections::BTreeMap;
+
 use lockstep_machine::access::{align_cycles, aligned_cycles_max};
 use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
@@ -42,7 +44,7 @@ impl<'a> Clock<'a> {
     }
 
     /// How long after an alignment chips may exchange vectors, for a block of so many cycles.
-    pub(crate) fn aligned_cycles_max(&self, block: u64) -> Result<u64, Error> {
+    fn aligned_cycles_max(&self, block: u64) -> Result<u64, Error> {
         let most = aligned_cycles_max(self.spec).unwrap_or_default();
         if block > most {
             return Err(Error::shape(
@@ -52,6 +54,30 @@ impl<'a> Clock<'a> {
             ));
         }
         Ok(most)
+    }
+
+    /// When a step of so many cycles on some chips can begin, not before `now`, and which of the chips align until then. None does
+    /// that remains in line until the step's end; if one has to, so do all that have the time. Where a chip is free long before
+    /// the step, its alignment takes none of the step's.
+    pub(crate) fn align<'c>(
+        &self,
+        chips: impl Iterator<Item = &'c u32> + Clone,
+        mut now: u64,
+        cycles: u64,
+        (free, aligned): (&BTreeMap<u32, u64>, &BTreeMap<u32, u64>),
+    ) -> Result<(u64, Vec<u32>), Error> {
+        let most = self.aligned_cycles_max(cycles)?;
+        let of = |known: &BTreeMap<u32, u64>, chip: &u32| known.get(chip).copied().unwrap_or_default();
+        let done = |chip: &u32| of(free, chip) + self.epoch();
+        loop {
+            let old = chips.clone().filter(|chip| now + cycles - of(aligned, chip) > most);
+            match old.map(done).max() {
+                None => return Ok((now, Vec::new())),
+                Some(done_all) if done_all <= now => break,
+                Some(done_all) => now = done_all,
+            }
+        }
+        Ok((now, chips.filter(|chip| done(chip) <= now).copied().collect()))
     }
 
     /// A block that aligns a chip.

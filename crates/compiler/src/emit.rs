@@ -1,7 +1,7 @@
 //! The last pass: blocks, their instances, memory and bindings become a program.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
@@ -11,12 +11,12 @@ use lockstep_program::program::{BASES, BindingKind, Word};
 
 use crate::chips::Chips;
 use crate::clock::Clock;
-use crate::compose::ensemble::Wire;
 use crate::error::Error;
+use crate::handover::{Handover, Planner};
 use crate::place::contents::Port;
-use crate::schedule::{Schedule, handover};
+use crate::schedule::Schedule;
 use crate::team::{Shape, Team};
-use crate::{Options, Part};
+use crate::{Objective, Options, Part};
 
 /// A run of a block on one of some chips, by its place among them, and how far its bases move.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Run {
 pub(crate) type Step = Vec<Run>;
 
 /// A step on given chips.
-type Placed = Vec<(u32, Run)>;
+pub(crate) type Placed = Vec<(u32, Run)>;
 
 /// An entry by its name: for each sequence the steps of its token.
 type Planned = (String, Vec<Vec<Placed>>);
@@ -47,12 +47,15 @@ pub(crate) fn emit(
 ) -> Result<Program<'static>, Error> {
     let spec = chips.machine;
     let mut blocks = Vec::new();
-    let entries = entries(options, chips, &teams, buckets, &mut blocks)?;
+    // Chips of other teams have time to pass vectors on as long as there is one sequence.
+    let detours = options.sequences() == 1 && options.objective == Objective::Latency;
+    let handovers = Planner::new(chips, &teams, detours).all(&mut blocks)?;
+    let entries = entries(options, spec, (&teams, &handovers), buckets, &mut blocks)?;
     let mut program = ProgramBuilder::new(&options.name, spec);
     program.chips(chips.count);
     images(&mut program, &mut teams);
     bindings(&mut program, spec, &teams);
-    links(&mut program, chips.cables(), &teams);
+    links(&mut program, chips.cables(), &teams, &handovers);
     instances(&mut program, &Clock::new(chips, &teams), &blocks, entries)?;
     program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
 }
@@ -60,12 +63,11 @@ pub(crate) fn emit(
 /// All entries with their steps; teams of one shape share their blocks.
 fn entries<'s>(
     options: &Options,
-    chips: Chips<'s>,
-    teams: &[Team<'_>],
+    spec: &'s MachineSpec,
+    (teams, handovers): (&[Team<'_>], &[Handover]),
     buckets: &[usize],
     blocks: &mut Vec<BlockBuilder<'s>>,
 ) -> Result<Vec<Planned>, Error> {
-    let spec = chips.machine;
     let mut schedules: BTreeMap<Shape, Schedule<'_, '_, '_>> = BTreeMap::new();
     for team in teams {
         if let Entry::Vacant(entry) = schedules.entry(team.shape()) {
@@ -86,7 +88,7 @@ fn entries<'s>(
             Part::Layer => format!("layer.{positions}"),
             Part::Model => format!("decode.{positions}"),
         };
-        let mut sequences = decode(chips, teams, &schedules, *tiles, options.sequences(), blocks)?;
+        let mut sequences = decode((teams, handovers), &schedules, *tiles, options.sequences(), blocks)?;
         if options.sequences() > 1 {
             entries.push((format!("{name}x{}", options.sequences()), sequences.clone()));
         }
@@ -98,25 +100,18 @@ fn entries<'s>(
 
 /// For each sequence the steps of a token through all teams.
 fn decode<'s>(
-    chips: Chips<'s>,
-    teams: &[Team<'_>],
+    (teams, handovers): (&[Team<'_>], &[Handover]),
     schedules: &BTreeMap<Shape, Schedule<'s, '_, '_>>,
     tiles: usize,
     sequences: usize,
     blocks: &mut Vec<BlockBuilder<'s>>,
 ) -> Result<Vec<Vec<Placed>>, Error> {
     let mut known: BTreeMap<Shape, Vec<Vec<Step>>> = BTreeMap::new();
-    let mut handovers: BTreeMap<(Shape, Shape, Vec<Wire>), Step> = BTreeMap::new();
     let mut all: Vec<Vec<Placed>> = vec![Vec::new(); sequences];
     for (index, team) in teams.iter().enumerate() {
-        if let Some(before) = index.checked_sub(1).map(|index| &teams[index]) {
-            let (both, wires) = crossing(before, team, chips.cables());
-            let step = match handovers.entry((before.shape(), team.shape(), wires.clone())) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(handover(chips.machine, (before, team), wires, blocks)?),
-            };
+        if let Some(handover) = index.checked_sub(1).map(|before| &handovers[before]) {
             for steps in &mut all {
-                steps.push(on_chips(step, &both));
+                steps.push(handover.step.clone());
             }
         }
         let steps = match known.entry(team.shape()) {
@@ -132,13 +127,6 @@ fn decode<'s>(
 
 fn on_chips(step: &[Run], chips: &[u32]) -> Placed {
     step.iter().map(|run| (chips[run.place], *run)).collect()
-}
-
-/// The chips of two teams, and the links among them.
-fn crossing(before: &Team<'_>, team: &Team<'_>, cables: &[Cable]) -> (Vec<u32>, Vec<Wire>) {
-    let chips = [&before.group.chips[..], &team.group.chips].concat();
-    let wires = crate::plan::wires(&chips, cables);
-    (chips, wires)
 }
 
 /// What each chip's memory holds; equal names are told apart by a number.
@@ -181,12 +169,13 @@ fn bindings(program: &mut ProgramBuilder<'static>, spec: &MachineSpec, teams: &[
     }
 }
 
-/// The links that the teams use or could use: those inside a team, and from each team to the next.
-fn links(program: &mut ProgramBuilder<'static>, cables: &[Cable], teams: &[Team<'_>]) {
+/// The links inside teams, and those by which teams hand over.
+fn links(program: &mut ProgramBuilder<'static>, cables: &[Cable], teams: &[Team<'_>], handovers: &[Handover]) {
     let team_of = |chip: u32| teams.iter().position(|team| team.group.chips.contains(&chip));
+    let between: BTreeSet<Cable> = handovers.iter().flat_map(|handover| handover.cables.iter().copied()).collect();
     for cable in cables {
-        let ends = team_of(cable.from_chip).zip(team_of(cable.to_chip));
-        if ends.is_some_and(|(from, to)| from == to || from + 1 == to) {
+        let inside = team_of(cable.from_chip).is_some_and(|team| Some(team) == team_of(cable.to_chip));
+        if inside || between.contains(cable) {
             program.link((cable.from_chip, cable.from_link), (cable.to_chip, cable.to_link));
         }
     }
@@ -227,13 +216,12 @@ fn instances(
                 now = chips.clone().filter_map(|chip| free.get(chip)).fold(now, |now, free| now.max(*free));
                 let cycles = step.iter().map(|(_, run)| blocks[run.block].1).max().unwrap_or_default();
                 // What one chip does alone needs no clock but its own.
-                let oldest = chips.clone().map(|chip| aligned.get(chip).copied().unwrap_or_default()).min();
-                if step.len() > 1 && now + cycles - oldest.unwrap_or_default() > clock.aligned_cycles_max(cycles)? {
-                    let begin = now;
+                if step.len() > 1 {
+                    let (begin, chips) = clock.align(chips, now, cycles, (&free, &aligned))?;
                     for chip in chips {
-                        now = align(program, *chip, begin, clock.epoch())?;
-                        aligned.insert(*chip, now);
+                        aligned.insert(chip, align(program, chip, begin - clock.epoch(), clock.epoch())?);
                     }
+                    now = begin;
                 }
                 for (chip, run) in &step {
                     program.instance(entry, blocks[run.block].0, *chip, now, run.offsets);

@@ -11,6 +11,7 @@ mod collective;
 mod compose;
 mod emit;
 mod error;
+mod handover;
 mod network;
 mod place;
 mod plan;

@@ -1,5 +1,4 @@
-//! The fourth pass: a team's blocks, in the order in which a token needs them, and those that hand the residual stream on
-//! to the next team.
+//! The fourth pass: a team's blocks, in the order in which a token needs them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,8 +11,7 @@ use lockstep_program::program::{BASES, Word};
 use crate::compose::batch::Batch;
 use crate::compose::batch::loops::{Found, Loops};
 use crate::compose::cache::Place;
-use crate::compose::ensemble::{Destination, Ensemble, Parcel, Part, Wire};
-use crate::compose::memory::Target;
+use crate::compose::ensemble::{Ensemble, Part};
 use crate::compose::section::{self, Code};
 use crate::compose::{Composer, Stored, Value};
 use crate::emit::{Run, Step};
@@ -24,6 +22,17 @@ use crate::place::layout::Span;
 use crate::place::tiles::Tiled;
 use crate::place::{BatchPorts, PORTS, Placed, PlacedKind};
 use crate::team::{Rank, Team};
+
+/// Where a section's value goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum To {
+    /// To the outputs.
+    Host,
+    /// To the next section, whole on each chip.
+    Next,
+    /// To the next team, as the chips have it.
+    Team,
+}
 
 /// The code of a team, and what is the same in all its entries.
 pub(crate) struct Schedule<'s, 't, 'w> {
@@ -64,18 +73,22 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         &self,
         sequence: usize,
         tiles: usize,
-        variants: &mut BTreeMap<(usize, Vec<Vec<usize>>), Step>,
+        variants: &mut BTreeMap<(usize, To, Vec<Vec<usize>>), Step>,
         blocks: &mut Vec<BlockBuilder<'s>>,
     ) -> Result<Vec<Step>, Error> {
         let mut steps: Vec<Step> = self.embed.iter().map(|step| self.of_sequence(step, sequence)).collect();
         let network = &self.team.ranks[0].network;
         for (index, (kind, layer)) in network.layers.iter().enumerate() {
             let own = self.own(*kind, (*layer, sequence), tiles)?;
-            let is_last = index + 1 == network.layers.len() && network.ends && network.head.is_none();
-            let key = (*kind, own.iter().map(|own| own.spans.clone()).collect());
+            let to = match index + 1 == network.layers.len() {
+                true if !network.ends => To::Team,
+                true if network.head.is_none() => To::Host,
+                _ => To::Next,
+            };
+            let key = (*kind, to, own.iter().map(|own| own.spans.clone()).collect());
             let step = match variants.get(&key) {
-                Some(step) if !is_last => step.clone(),
-                _ => kept(self.layer(*kind, &own, tiles, is_last)?.finish()?, [0; BASES], blocks),
+                Some(step) => step.clone(),
+                None => kept(self.layer(*kind, &own, tiles, to)?.finish()?, [0; BASES], blocks),
             };
             let moved =
                 step.iter().zip(&own).map(|(run, own)| Run { offsets: own.offsets, ..*run }).collect::<Vec<_>>();
@@ -181,12 +194,15 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         batch.run(&ports.x, &ports.x)
     }
 
-    /// A layer from x to x, or to the outputs.
-    fn layer(&self, kind: usize, own: &[Own<'t>], tiles: usize, is_last: bool) -> Result<Ensemble<'s, 't>, Error> {
-        let codes: Vec<Code<'_>> =
+    /// A layer, from x.
+    fn layer(&self, kind: usize, own: &[Own<'t>], tiles: usize, to: To) -> Result<Ensemble<'s, 't>, Error> {
+        let mut codes: Vec<Code<'_>> =
             own.iter().zip(&self.team.ranks).map(|(own, rank)| own.code(kind, rank, tiles)).collect();
+        for code in &mut codes {
+            code.keeps_parts = to == To::Team;
+        }
         let x: Vec<&[Vec<Word>]> = self.team.ranks.iter().map(|rank| rank.placed.ports.x.as_slice()).collect();
-        self.section("layer", &codes, &x, is_last)
+        self.section("layer", &codes, &x, to)
     }
 
     fn head(&self, x: &[&[Vec<Word>]]) -> Result<Ensemble<'s, 't>, Error> {
@@ -204,17 +220,11 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         };
         let codes: Option<Vec<Code<'_>>> = self.team.ranks.iter().map(code).collect();
         let codes = codes.ok_or_else(|| Error::shape("model", "no head", "one"))?;
-        self.section("head", &codes, x, true)
+        self.section("head", &codes, x, To::Host)
     }
 
-    /// A section on all chips, from x to x or to the outputs.
-    fn section(
-        &self,
-        name: &str,
-        codes: &[Code<'_>],
-        x: &[&[Vec<Word>]],
-        is_last: bool,
-    ) -> Result<Ensemble<'s, 't>, Error> {
+    /// A section on all chips, from x.
+    fn section(&self, name: &str, codes: &[Code<'_>], x: &[&[Vec<Word>]], to: To) -> Result<Ensemble<'s, 't>, Error> {
         let mut ensemble = self.ensemble(name);
         let (mut inputs, mut places) = (Vec::new(), Vec::new());
         for ((c, rank), x) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(x) {
@@ -226,50 +236,27 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
             });
         }
         let y = section::run(&mut ensemble, codes, inputs, &places)?;
-        for ((c, rank), y) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(y) {
+        for (((c, rank), code), y) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(codes).zip(y) {
             let ports = &rank.placed.ports;
-            write(c, &y, if is_last { &ports.own.outputs } else { &ports.x })?;
+            let words = match to {
+                To::Host => &ports.own.outputs,
+                To::Next => &ports.x,
+                To::Team => &ports.x[code.section.held(ports.x.len())],
+            };
+            write(c, &y, words)?;
         }
         Ok(ensemble)
     }
 }
 
-/// Hands the residual stream from a team to the next: dealt over the links between them, then to all chips of the next.
-/// The places of the step's runs count the chips of both.
-pub(crate) fn handover<'s>(
-    spec: &'s MachineSpec,
-    (before, after): (&Team<'_>, &Team<'_>),
-    wires: Vec<Wire>,
-    blocks: &mut Vec<BlockBuilder<'s>>,
-) -> Result<Step, Error> {
-    let ranks: Vec<&Rank<'_>> = before.ranks.iter().chain(&after.ranks).collect();
-    let border = before.ranks.len();
-    let crossing: Vec<Wire> = wires.iter().filter(|wire| wire.from < border && wire.to >= border).copied().collect();
-    let chips = ranks.iter().map(|rank| composer("handover", spec, &rank.placed)).collect();
-    let mut ensemble = Ensemble::new(chips, spec, wires);
-    let words = |place: usize| ranks[place].placed.ports.x.iter().flatten().copied().collect::<Vec<Word>>();
-    let mut arrived = Vec::new();
-    for (index, wire) in (0..words(0).len()).zip(crossing.iter().cycle()) {
-        let parcel = Parcel { word: words(wire.from)[index], ready: 0 };
-        for (wire, sent) in ensemble.send(parcel, &[*wire])? {
-            let to = [words(wire.to)[index]];
-            arrived.push((index, wire.to, ensemble.receive(wire, sent, Target::Fixed(&to))?));
-        }
-    }
-    for (index, place, parcel) in arrived {
-        ensemble.spread(place, parcel, border..ranks.len(), |to| Destination::Fixed([words(to)[index]]))?;
-    }
-    Ok(kept(ensemble.finish()?, [0; BASES], blocks))
-}
-
-/// Keeps the blocks of a step.
-fn kept<'s>(step: Vec<BlockBuilder<'s>>, offsets: [i32; BASES], blocks: &mut Vec<BlockBuilder<'s>>) -> Step {
+/// Keeps the blocks of a step, one for each place.
+pub(crate) fn kept<'s>(step: Vec<BlockBuilder<'s>>, offsets: [i32; BASES], blocks: &mut Vec<BlockBuilder<'s>>) -> Step {
     let first = blocks.len();
     blocks.extend(step);
     (first..blocks.len()).enumerate().map(|(place, block)| Run { place, block, offsets }).collect()
 }
 
-fn composer<'s, 't>(name: &str, spec: &'s MachineSpec, placed: &'t Placed) -> Composer<'s, 't> {
+pub(crate) fn composer<'s, 't>(name: &str, spec: &'s MachineSpec, placed: &'t Placed) -> Composer<'s, 't> {
     Composer::new(name, spec, &placed.layout, &placed.statics.codebooks, None)
 }
 /// What a layer has of its own, and how far it lies from where it was placed.

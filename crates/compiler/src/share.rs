@@ -1,11 +1,12 @@
 //! What each chip of a group does of a section: the chips share the rows of every matrix by whole vectors of outputs, and
 //! attention by key heads. A value behind a matrix is then in parts, until a node needs all of it and the chips
-//! exchange their parts. Norms and quantisation are done by every chip for itself, on whole values.
+//! exchange their parts. Norms and quantisation are done by every chip for itself, on whole values; sums and products of a
+//! value in parts and a whole one are in parts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lockstep_graph::{Node, Op};
+use lockstep_graph::{Node, NodeId, Op};
 
 use crate::network::{Order, Section};
 
@@ -66,11 +67,25 @@ impl Section {
         first * sharing..(first + own.vectors()) * sharing
     }
 
+    /// What the chip has of the section's so many vectors before they are exchanged.
+    pub(crate) fn held(&self, vectors: usize) -> Range<usize> {
+        let last = self.nodes.len() - 1;
+        if self.in_parts(last) { self.tiles(last) } else { 0..vectors }
+    }
+
     /// The inputs of which a node needs all that the chips have.
     pub(crate) fn wanted_whole(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
-        let needs = needs_whole(self, node, &self.cuts);
+        let needs = needs_whole(self, node);
         let inputs = self.nodes[node].inputs.iter().map(|input| input.0 as usize);
-        inputs.filter(move |input| needs && self.cuts[*input].is_some())
+        inputs.filter(move |input| {
+            let differs = is_elementwise(&self.nodes[node].op) && self.cuts[*input] != self.cuts[node];
+            self.cuts[*input].is_some() && (needs || differs)
+        })
+    }
+
+    /// Whether a node takes of an input that is whole the vectors of its own part alone.
+    pub(crate) fn takes_part(&self, node: usize) -> bool {
+        is_elementwise(&self.nodes[node].op) && self.in_parts(node)
     }
 }
 
@@ -90,8 +105,15 @@ fn cuts(section: &Section, ranks: usize, lanes: usize) -> Vec<Option<Cut>> {
                 // What has one input is cut alike: the values meet again, lane by lane.
                 Some(known.entry((inputs[0].0, *width)).or_insert_with(cut).clone())
             }
-            _ if needs_whole(section, index, &cuts) => None,
-            _ => inputs.iter().find_map(|input| cuts[input.0 as usize].clone()),
+            _ if needs_whole(section, index) => None,
+            // As the latest of its inputs that is in parts: the others are whole, or are made so. Heads meet heads only.
+            _ => {
+                let cut_of = |input: &NodeId| cuts[input.0 as usize].clone();
+                let latest = inputs.iter().filter(|input| cut_of(input).is_some()).max_by_key(|input| input.0);
+                let meets =
+                    |cut: &Cut| *cut != Cut::Heads || inputs.iter().all(|input| cut_of(input) == Some(Cut::Heads));
+                latest.and_then(cut_of).filter(meets)
+            }
         };
     }
     cuts
@@ -114,18 +136,18 @@ fn runs(vectors: usize, columns: usize, loads: &mut [usize]) -> Cut {
     Cut::Vectors(starts)
 }
 
-fn needs_whole(section: &Section, node: usize, cuts: &[Option<Cut>]) -> bool {
+/// Whether a node needs all of its inputs, however they are shared.
+fn needs_whole(section: &Section, node: usize) -> bool {
     match section.nodes[node].op {
         Op::MatMul { .. } => true,
         Op::RmsNorm { .. } => section.orders[node] == Order::Natural,
-        Op::Rotary { .. } | Op::Attention { .. } => false,
-        // Elementwise: parts with parts of the same cut, or whole values.
-        _ => {
-            let mut inputs = section.nodes[node].inputs.iter().map(|input| &cuts[input.0 as usize]);
-            let first = inputs.next().and_then(Option::as_ref);
-            first.is_none() || !inputs.all(|cut| cut.as_ref() == first)
-        }
+        _ => false,
     }
+}
+
+/// Whether each vector of a node's value depends on the same vectors of its inputs alone.
+fn is_elementwise(op: &Op) -> bool {
+    matches!(op, Op::Add | Op::Mul | Op::Silu | Op::Gelu | Op::SoftCap { .. })
 }
 
 #[cfg(test)]

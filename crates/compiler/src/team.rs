@@ -47,6 +47,19 @@ impl<'w> Team<'w> {
         Ok(Self { group, kinds, ranks })
     }
 
+    /// For each vector of the residual stream behind the last layer the chips that have it.
+    pub(crate) fn holders(&self) -> Vec<Vec<u32>> {
+        let vectors = self.ranks[0].placed.ports.x.len();
+        let mut holders = vec![Vec::new(); vectors];
+        for (Rank { network, .. }, chip) in self.ranks.iter().zip(&self.group.chips) {
+            let held = network.layers.last().map(|(kind, _)| network.kinds[*kind].section.held(vectors));
+            for holders in &mut holders[held.unwrap_or_default()] {
+                holders.push(*chip);
+            }
+        }
+        holders
+    }
+
     pub(crate) fn shape(&self) -> Shape {
         let Network { begins, ends, .. } = self.ranks[0].network;
         Shape { kinds: self.kinds.clone(), begins, ends, ranks: self.ranks.len(), wires: self.group.wires.clone() }

@@ -13,28 +13,28 @@ use crate::error::Error;
 
 /// A cable that a value takes, and the words that it comes to lie in behind it, one for each byte plane.
 #[derive(Clone, Debug)]
-pub(super) struct Leg {
-    pub(super) cable: Cable,
-    pub(super) words: Vec<Word>,
+pub(crate) struct Leg {
+    pub(crate) cable: Cable,
+    pub(crate) words: Vec<Word>,
 }
 
 /// A value of one chip that is to reach others.
 #[derive(Clone, Debug)]
-pub(super) struct Delivery {
-    pub(super) chip: u32,
+pub(crate) struct Delivery {
+    pub(crate) chip: u32,
     /// Where it lies there: any of these.
-    pub(super) copies: Vec<Stored>,
+    pub(crate) copies: Vec<Stored>,
     /// A tree: each leg begins at the chip, or where an earlier one ends.
-    pub(super) legs: Vec<Leg>,
+    pub(crate) legs: Vec<Leg>,
 }
 
 /// What came of deliveries.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Delivered {
+pub(crate) struct Delivered {
     /// For each delivery and each of its legs, where the value lies behind it.
-    pub(super) arrived: Vec<Vec<Stored>>,
+    pub(crate) arrived: Vec<Vec<Stored>>,
     /// The most cables that a value took one after the other.
-    pub(super) hops: u32,
+    pub(crate) hops: u32,
 }
 
 /// A byte plane of a delivery that is at the chip itself, or behind one of its legs, from a cycle on.
@@ -49,7 +49,7 @@ struct Event {
 
 /// Sends everything on its way, each vector as soon as it is there and the link is free: what is ready first goes first, then
 /// in the order of the deliveries.
-pub(super) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) -> Result<Delivered, Error> {
+pub(crate) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) -> Result<Delivered, Error> {
     let mut found = Delivered::default();
     let mut events = BTreeSet::new();
     for (index, delivery) in deliveries.iter().enumerate() {

@@ -5,12 +5,12 @@
 //! Several ways are written down, and the one of the fewest cycles is kept: which that is depends on the cables and on how
 //! many vectors there are.
 
-mod deliver;
+pub(crate) mod deliver;
 mod draft;
 mod moves;
 mod nodes;
 mod reduce;
-mod route;
+pub(crate) mod route;
 mod tree;
 
 use std::fmt;

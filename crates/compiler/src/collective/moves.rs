@@ -7,7 +7,7 @@ use lockstep_machine::system::SystemSpec;
 
 use super::deliver::{Delivery, Leg};
 use super::draft::Draft;
-use super::route::{Trees, deal, disjoint};
+use super::route::{Deal, Trees, disjoint, hop_cycles};
 use super::{Collective, Method, SIDE, Way};
 use crate::error::Error;
 
@@ -15,17 +15,21 @@ const FORMAT: Format = Format::I8;
 
 /// From one chip to another: over the shortest routes, and over all.
 pub(super) fn transfer(system: &SystemSpec, (from, to): (u32, u32), vectors: usize) -> Vec<Way<'_>> {
-    let all = disjoint(system.network(), from, to);
+    let all: Vec<_> = disjoint(system.network(), &[from], &[to], |_| false).collect();
     let least = all.iter().map(Vec::len).min().unwrap_or_default();
     let short: Vec<Vec<Cable>> = all.iter().filter(|route| route.len() == least).cloned().collect();
     let name = Collective::Transfer { from, to }.name();
+    let spec = system.machine();
+    let alike = vec![(); vectors];
+    let dealt_to =
+        |routes: &[Vec<Cable>]| Deal { spec, routes, hop: hop_cycles(spec), spread: false }.deal(&alike, |(), _| 0);
     let draft = |method, routes: &[Vec<Cable>]| {
-        let dealt = deal(system.machine(), routes, vectors);
+        let dealt = dealt_to(routes);
         let mut draft = Draft::new(system, name, method);
         for_each(&mut draft, from, dealt.into_iter().map(|route| routes[route].clone()), |chip| chip == to)?;
         Ok(draft)
     };
-    let dealt = deal(system.machine(), &all, vectors);
+    let dealt = dealt_to(&all);
     let mut ways = vec![draft(Method::Shortest, &short)];
     if dealt.iter().any(|route| all[*route].len() > least) {
         ways.push(draft(Method::Detours, &all));

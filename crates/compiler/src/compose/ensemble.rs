@@ -4,7 +4,6 @@
 //! however slow the link and however far apart the clocks may be.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use lockstep_machine::access::{drift_slack, exchange_cycles};
 use lockstep_machine::geometry::{Hemisphere, Queue};
@@ -40,23 +39,6 @@ pub(crate) struct Part {
 pub(crate) struct Parcel {
     pub(crate) word: Word,
     pub(crate) ready: u64,
-}
-
-/// Where a chip wants a vector that comes.
-pub(crate) enum Destination {
-    /// In this word.
-    Fixed([Word; 1]),
-    /// In a new near one, in another slice than these.
-    Beside(Vec<Word>),
-}
-
-impl Destination {
-    fn target(&self) -> Target<'_> {
-        match self {
-            Self::Fixed(word) => Target::Fixed(word),
-            Self::Beside(others) => Target::Beside(others),
-        }
-    }
 }
 
 /// Writes a block for each of several chips.
@@ -136,10 +118,7 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         let mut copies: BTreeMap<usize, Stored> = BTreeMap::new();
         for word in &stored.words {
             let parcel = Parcel { word: *word, ready: stored.ready };
-            for (to, one) in self.spread(from, parcel, 0..self.chips.len(), |to| {
-                let others = copies.get(&to).map_or(Vec::new(), |copy| copy.words.clone());
-                Destination::Beside(others)
-            })? {
+            for (to, one) in self.spread(from, parcel, &copies)? {
                 let copy = copies.entry(to);
                 let copy = copy.or_insert(Stored { words: Vec::new(), format: stored.format, ready: 0 });
                 copy.words.push(one.word);
@@ -149,17 +128,16 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(copies.into_iter().collect())
     }
 
-    /// Sends a vector to other chips of a range, wherever each wants it; where they find it. To a chip that no link leads to
-    /// directly, one that has the vector by then sends it on.
-    pub(crate) fn spread(
+    /// Sends a vector to all other chips, to new near words in other slices than those of copies that they have; where they find
+    /// it. To a chip that no link leads to directly, one that has the vector by then sends it on.
+    fn spread(
         &mut self,
         from: usize,
         parcel: Parcel,
-        among: Range<usize>,
-        target: impl Fn(usize) -> Destination,
+        copies: &BTreeMap<usize, Stored>,
     ) -> Result<Vec<(usize, Parcel)>, Error> {
         let mut arrived: Vec<(usize, Parcel)> = Vec::new();
-        let mut missing: Vec<usize> = among.filter(|chip| *chip != from).collect();
+        let mut missing: Vec<usize> = (0..self.chips.len()).filter(|chip| *chip != from).collect();
         let mut holders = vec![(from, parcel)];
         while !missing.is_empty() {
             let mut reached = Vec::new();
@@ -168,8 +146,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
                 let wires: Vec<Wire> = wires.into_iter().filter(|wire| missing.contains(&wire.to)).collect();
                 missing.retain(|chip| !wires.iter().any(|wire| wire.to == *chip));
                 for (wire, sent) in self.send(parcel, &wires)? {
-                    let destination = target(wire.to);
-                    reached.push((wire.to, self.receive(wire, sent, destination.target())?));
+                    let others = copies.get(&wire.to).map_or(&[][..], |copy| &copy.words);
+                    reached.push((wire.to, self.receive(wire, sent, Target::Beside(others))?));
                 }
             }
             if reached.is_empty() {

@@ -28,11 +28,11 @@ pub(crate) struct Code<'p> {
     pub(crate) statics: &'p Statics,
     /// Vectors of positions that attention covers.
     pub(crate) tiles: usize,
-    /// Whether a last value in parts stays so.
+    /// Whether a last value in parts stays so, for the host or another team.
     pub(crate) keeps_parts: bool,
 }
 
-/// The section's value for its input x, on all chips of an ensemble: whole, or for a head the parts of it.
+/// The section's value for its input x, on all chips of an ensemble: whole, or the parts of it where they are kept.
 pub(crate) fn run(
     ensemble: &mut Ensemble<'_, '_>,
     codes: &[Code<'_>],
@@ -55,8 +55,14 @@ pub(crate) fn run(
         for (rank, code) in codes.iter().enumerate() {
             let inputs = section.nodes[index].inputs.iter().map(|input| {
                 let input = input.0 as usize;
-                let whole = whole[input].as_ref().filter(|_| wanted.contains(&input));
-                whole.map_or_else(|| own[rank][input].clone(), |whole| whole[rank].clone())
+                let exchanged = whole[input].as_ref().filter(|_| wanted.contains(&input));
+                let values = exchanged.map_or(&own[rank][input], |whole| &whole[rank]);
+                let is_whole = exchanged.is_some() || !section.in_parts(input);
+                if is_whole && section.takes_part(index) {
+                    values[code.section.tiles(index)].to_vec()
+                } else {
+                    values.clone()
+                }
             });
             let inputs: Vec<Vec<Value>> = inputs.collect();
             let c = &mut ensemble.chips[rank];

@@ -533,9 +533,8 @@ impl Placer<'_> {
 fn output(network: &Network<'_>, lanes: usize) -> (usize, Range<usize>) {
     let all = |width: usize| (width, 0..width.div_ceil(lanes));
     let Some(section) = network.head.as_ref().map(|head| &head.section) else { return all(network.hidden) };
-    let last = section.nodes.len() - 1;
-    let width = section.nodes[last].width;
-    if section.in_parts(last) { (width, section.tiles(last)) } else { all(width) }
+    let width = section.nodes[section.nodes.len() - 1].width;
+    (width, section.held(width.div_ceil(lanes)))
 }
 
 fn place_matrix(
