@@ -146,6 +146,7 @@ fn one_digest_on_any_number_of_threads_and_every_time() {
     // Without values there is a digest of the schedule, in whatever way it was found.
     let timed = digest(&["--timing-only"]);
     for threads in ["1", "2"] {
+        assert_eq!(digest(&["--timing-only", "--threads", threads]), timed, "{threads}");
         assert_eq!(digest(&["--timing-only", "--expand", "--threads", threads, "--repeat", "2"]), timed, "{threads}");
     }
     let mut command = folder.lockstep();

@@ -36,7 +36,7 @@ fn main() {
     let program = program(&spec, &weights, &x);
     let cycles = program.entries[0].cycles;
 
-    let link_seconds = median(|| _ = Linked::for_timing(&program).unwrap());
+    let link_seconds = median(|| _ = Linked::for_timing(&program, 1).unwrap());
     let timing = cycles as f64 / link_seconds;
     // Plain code first, the fastest set of this CPU last.
     let sets: Vec<Speed> =

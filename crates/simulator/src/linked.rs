@@ -13,6 +13,7 @@ use crate::edges::Edges;
 use crate::fault::Fault;
 use crate::link::{LinkedBlock, link};
 use crate::simulator::Error;
+use crate::threads::each;
 use crate::words::Contents;
 
 /// A program whose every operand is known: it can be timed, and run any number of times.
@@ -32,37 +33,38 @@ impl<'a> Linked<'a> {
     /// Links a program: finds every hazard that does not depend on values, and operands from another producer than the
     /// program says.
     pub fn new(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, true, true)
+        Self::link(program, true, true, 1)
     }
 
     /// Links a program whose flow is not looked at: what would its instructions do?
     pub fn without_flow(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, false, true)
+        Self::link(program, false, true, 1)
     }
 
-    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run.
-    pub fn for_timing(program: &'a Program<'a>) -> Result<Self, Fault> {
-        Self::link(program, true, false)
+    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run. Blocks, and then chips,
+    /// are shared among so many threads.
+    pub fn for_timing(program: &'a Program<'a>, threads: usize) -> Result<Self, Fault> {
+        Self::link(program, true, false, threads)
     }
 
-    fn link(program: &'a Program<'a>, check_flow: bool, tape: bool) -> Result<Self, Fault> {
+    fn link(program: &'a Program<'a>, check_flow: bool, tape: bool, threads: usize) -> Result<Self, Fault> {
         let edges: Option<Vec<Edges<'_>>> = check_flow.then(|| program.blocks.iter().map(Edges::new).collect());
         let mut places = vec![None; program.blocks.len()];
         for instance in program.entries.iter().flat_map(|entry| &entry.instances) {
             places[instance.block as usize].get_or_insert((instance.chip, instance.start));
         }
-        let mut linked = Vec::with_capacity(program.blocks.len());
-        for (index, block) in program.blocks.iter().enumerate() {
+        let link = |index: usize| {
             let (chip, start) = places[index].unwrap_or_default();
             let edges = edges.as_ref().map(|edges| &edges[index]);
-            let block = link(block, index as u32, &program.machine, edges, tape);
-            linked.push(block.map_err(|fault| fault.at(chip, start))?);
-        }
+            let linked = link(&program.blocks[index], index as u32, &program.machine, edges, tape);
+            linked.map_err(|fault| fault.at(chip, start))
+        };
+        let linked = each(program.blocks.len(), threads, link).into_iter().collect::<Result<Vec<_>, _>>()?;
         let texts: Vec<[u8; 32]> = program.blocks.iter().map(text_digest).collect();
         let blocks = Blocks { program, linked: &linked, texts: &texts, how: How::Shared(edges.as_deref()) };
         let contents = Contents::of(program);
         let mut outputs = outputs(program);
-        let check = |entry| check_entry(blocks, entry, &contents, &mut outputs, 1);
+        let check = |entry| check_entry(blocks, entry, &contents, &mut outputs, threads);
         let checked = program.entries.iter().map(check).collect::<Result<_, _>>()?;
         if check_flow {
             check_written(&outputs)?;

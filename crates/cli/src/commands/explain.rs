@@ -38,7 +38,7 @@ pub fn explain(arguments: &ExplainArguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.trace {
         let entry = entries.first().ok_or_else(|| anyhow!("the program has no entry to trace"))?;
         let mut bytes = Vec::new();
-        write_trace(&Linked::for_timing(&program)?, &entry.name, &mut bytes)??;
+        write_trace(&Linked::for_timing(&program, 1)?, &entry.name, &mut bytes)??;
         write_file(path, &bytes)?;
     }
     if arguments.json {

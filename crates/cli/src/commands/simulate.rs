@@ -93,7 +93,8 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, condit
     let files = arguments.output.iter().map(|text| named(text, "--output", "FILE")).collect::<Result<Vec<_>>>()?;
     files.iter().try_for_each(|(name, _)| find(program, BindingKind::Output, name).map(|_| ()))?;
     let begun = Instant::now();
-    let linked = if arguments.timing_only { Linked::for_timing(program)? } else { Linked::new(program)? };
+    let threads = arguments.threads.into();
+    let linked = if arguments.timing_only { Linked::for_timing(program, threads)? } else { Linked::new(program)? };
     let link_seconds = begun.elapsed().as_secs_f64();
     if let Some(path) = &arguments.trace {
         let mut bytes = Vec::new();
@@ -103,7 +104,7 @@ fn run(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, condit
     if arguments.timing_only {
         return time(arguments, &linked, entry, conditions, link_seconds);
     }
-    let mut simulator = plain(Simulator::new(&linked, Kernels::detect(), arguments.threads.into()))?;
+    let mut simulator = plain(Simulator::new(&linked, Kernels::detect(), threads))?;
     inputs.iter().try_for_each(|(name, bytes)| plain(simulator.write(name, bytes)))?;
     flip(&mut simulator, program, arguments);
     simulator.set_conditions(conditions.clone());
@@ -129,17 +130,18 @@ fn time(
     conditions: &Conditions,
     link_seconds: f64,
 ) -> Result<Outcome> {
+    let threads = arguments.threads.into();
     let (mut report, mut seconds) = (plain(linked.time_under(entry, conditions))?, Vec::new());
     if !arguments.expand {
         seconds.push(link_seconds);
     }
     while seconds.len() < arguments.repeat as usize {
         if arguments.expand {
-            report = plain(linked.time_expanded(entry, conditions, arguments.threads.into()))?;
+            report = plain(linked.time_expanded(entry, conditions, threads))?;
             seconds.push(report.run_time.as_secs_f64());
         } else {
             let begun = Instant::now();
-            Linked::for_timing(linked.program())?;
+            Linked::for_timing(linked.program(), threads)?;
             seconds.push(begun.elapsed().as_secs_f64());
         }
     }
@@ -262,18 +264,18 @@ fn speed(arguments: &SimulateArguments, program: &Program<'_>, entry: &str, outc
         return simulated(rate, "with values");
     }
     let instances = |of: &mut dyn Iterator<Item = &Entry>| of.map(|entry| entry.instances.len()).sum::<usize>();
+    let threads = count(arguments.threads.into(), "thread");
     let (blocks, all) = (count(program.blocks.len(), "block"), instances(&mut program.entries.iter()));
-    let instanced = format!("instanced: {blocks} linked once, {} checked", count(all, "instance"));
+    let instanced = format!("instanced: {blocks} linked once, {} checked, on {threads}", count(all, "instance"));
     if !arguments.expand {
         return simulated(rate, &instanced);
     }
     let one = instances(&mut program.entries.iter().filter(|known| known.name == entry));
     let issues = outcome.report.counters.issues.iter().sum::<u64>();
     let expanded = format!(
-        "expanded: each of {} linked anew and checked, {} on {}",
+        "expanded: each of {} linked anew and checked, {}, on {threads}",
         count(one, "instance"),
         count(issues as usize, "instruction"),
-        count(arguments.threads.into(), "thread")
     );
     let instanced = simulated(instanced_rate(program, outcome.link_seconds), &instanced);
     format!("{instanced}\n{}", simulated(rate, &expanded))

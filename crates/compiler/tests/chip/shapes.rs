@@ -72,7 +72,7 @@ fn check(decoder: &Decoder, source: SourceType, format: Format, chips: Chips<'_>
 }
 
 fn timed_and_not_run(program: &Program<'_>) {
-    let linked = Linked::for_timing(program).unwrap_or_else(|fault| panic!("{fault}"));
+    let linked = Linked::for_timing(program, 2).unwrap_or_else(|fault| panic!("{fault}"));
     for entry in &program.entries {
         assert_eq!(linked.time(&entry.name).unwrap().cycles, entry.cycles);
     }
