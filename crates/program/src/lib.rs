@@ -11,6 +11,7 @@ pub mod derive;
 pub mod explain;
 pub mod file;
 pub mod form;
+mod interval;
 pub mod issues;
 pub mod mutate;
 pub mod program;

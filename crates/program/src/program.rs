@@ -1,7 +1,6 @@
 //! What a program is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::operand::Format;
@@ -329,19 +328,6 @@ impl Entry {
             instances[instance.chip as usize].push(instance);
         }
         instances
-    }
-
-    /// Cycles after which the entry could begin anew for another sequence, if it had its own memory: the longest time that
-    /// a chip is taken, from its first block to the end of its last one, but for alignments.
-    pub fn interval(&self, blocks: &[Block]) -> u64 {
-        let mut spans: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        for instance in &self.instances {
-            let Some(block) = blocks.get(instance.block as usize).filter(|block| !block.aligns()) else { continue };
-            let end = instance.start + block.cycles;
-            let span = spans.entry(instance.chip).or_insert((instance.start, end));
-            *span = (span.0.min(instance.start), span.1.max(end));
-        }
-        spans.into_values().map(|(start, end)| end - start).max().unwrap_or_default()
     }
 }
 
