@@ -118,10 +118,17 @@ pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: boo
 fn session(backend: AnyBackend, outline: Outline, setting: Setting, raw: bool, mut options: EngineOptions) -> Session {
     options.end_token_ids = end_tokens(&outline);
     options.kernels = setting.kernels;
+    options.token_cost_percent = token_cost_percent(setting.kernels);
     let text = Box::new(Text { tokenizer: outline.tokenizer.clone(), raw });
     let clock = SystemClock::new();
     let engine = Engine::new(backend, options, Box::new(clock), text);
     Session { engine, outline, setting, clock }
+}
+
+/// What a further token adds to a step of the host, in percent of a step of one token, as `lockstep bench --parallel`
+/// tells for the default model. The faster the products, the more of a step is reading weights, which all tokens share.
+fn token_cost_percent(kernels: Kernels) -> u32 {
+    if Some(kernels) == Kernels::avx512() { 15 } else { 35 }
 }
 
 /// The tokens that end an answer, rising.

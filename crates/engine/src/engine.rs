@@ -157,7 +157,7 @@ impl<B: Backend> Engine<B> {
         Budget {
             tokens,
             prefill: self.options.prefill_chunk.unwrap_or(tokens).clamp(1, tokens),
-            prefill_shared: self.options.prefill_chunk_shared.max(1),
+            prefill_percent: u64::from(self.options.prefill_percent_shared),
             guesses: self.options.guesses_max,
             token_cost: u64::from(self.options.token_cost_percent) * 1024 / 100,
         }

@@ -7,8 +7,9 @@ use lockstep_kernels::Kernels;
 pub struct EngineOptions {
     /// Most prompt tokens in a step; the backend's most where absent.
     pub prefill_chunk: Option<usize>,
-    /// The same for steps in which other requests generate: it bounds how long a prompt holds them up.
-    pub prefill_chunk_shared: usize,
+    /// Most that prompts add to a step in which other requests generate, in percent of what it costs without them: at 200
+    /// tokens come at least a third as fast as without prompts, and a prompt takes at most half as long again as alone.
+    pub prefill_percent_shared: u32,
     /// Most requests that share a step.
     pub running_max: usize,
     /// Most requests that wait.
@@ -22,8 +23,8 @@ pub struct EngineOptions {
     pub end_token_ids: Vec<u32>,
     /// Most tokens guessed ahead per request and step; 0 turns speculation off for all.
     pub guesses_max: usize,
-    /// What a further token adds to a step, in percent of a step of one token. Guesses are made where they are more
-    /// likely right than this.
+    /// What a further token, of an answer or a prompt, adds to a step, in percent of a step of one token. Guesses are made
+    /// where they are more likely right than this.
     pub token_cost_percent: u32,
     /// What draws tokens.
     pub kernels: Kernels,
@@ -33,7 +34,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             prefill_chunk: None,
-            prefill_chunk_shared: 64,
+            prefill_percent_shared: 200,
             running_max: 64,
             waiting_max: 1024,
             kv_bytes_max: u64::MAX,

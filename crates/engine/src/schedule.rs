@@ -1,6 +1,6 @@
 //! Chooses the tokens of a step.
 
-use crate::speculation::price;
+use crate::speculation::{price, step_cost};
 use crate::task::Task;
 
 /// What bounds a step.
@@ -10,27 +10,37 @@ pub(crate) struct Budget {
     pub(crate) tokens: usize,
     /// Of them, most that only read prompts.
     pub(crate) prefill: usize,
-    /// The same where other requests generate.
-    pub(crate) prefill_shared: usize,
+    /// Where other requests generate, most that these add to what the step costs without them, in percent.
+    pub(crate) prefill_percent: u64,
     /// Most guesses per request.
     pub(crate) guesses: usize,
     /// Cost of a further token, in 1/1024 of a one-token step.
     pub(crate) token_cost: u64,
 }
 
+impl Budget {
+    /// Most tokens that only read prompts, beside so many requests that generate. One at least, so that prompts come to
+    /// an end. It is counted in work, not in time: who shares a step depends on who came when, on no clock.
+    fn prefill_beside(&self, generating: usize) -> usize {
+        if generating == 0 {
+            return self.prefill;
+        }
+        let added = step_cost(self.token_cost, generating).saturating_mul(self.prefill_percent) / 100;
+        let tokens = usize::try_from(added / self.token_cost.max(1)).unwrap_or(usize::MAX);
+        self.prefill.min(tokens.max(1))
+    }
+}
+
 /// Fills each task's `feed`: first the one token of those that generate, then prompts, then guesses where room is
 /// left. There are no more tasks than `budget.tokens`.
 pub(crate) fn plan(tasks: &mut [Task], budget: Budget) {
     let mut left = budget.tokens;
-    let mut prefill = budget.prefill;
     for task in tasks.iter_mut() {
-        task.take(0);
-        if task.is_decoding() {
-            task.take(1);
-            left = left.saturating_sub(1);
-            prefill = prefill.min(budget.prefill_shared);
-        }
+        let count = usize::from(task.is_decoding());
+        task.take(count);
+        left = left.saturating_sub(count);
     }
+    let prefill = budget.prefill_beside(budget.tokens - left);
     let prompts: Vec<usize> = (0..tasks.len()).filter(|&at| !tasks[at].is_decoding()).collect();
     let missing: Vec<usize> = prompts.iter().map(|&at| tasks[at].missing()).collect();
     for (&at, count) in prompts.iter().zip(shares(&missing, prefill.min(left))) {
@@ -72,6 +82,17 @@ fn shares(missing: &[usize], tokens: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prompts_add_a_bounded_part_to_a_step() {
+        let budget = Budget { tokens: 512, prefill: 128, prefill_percent: 200, guesses: 0, token_cost: 128 };
+        let beside = |budget: Budget| [0, 1, 8, 100].map(|generating| budget.prefill_beside(generating));
+        // A token costs an eighth: 8, 15 and 107 of them are a step without prompts.
+        assert_eq!(beside(budget), [128, 16, 30, 128]);
+        assert_eq!(beside(Budget { prefill_percent: 0, ..budget }), [128, 1, 1, 1]);
+        assert_eq!(beside(Budget { token_cost: 0, ..budget }), [128; 4]);
+        assert_eq!(beside(Budget { token_cost: u64::MAX, ..budget })[1], 1);
+    }
 
     #[test]
     fn the_oldest_prompt_and_short_prompts_both_go_on() {

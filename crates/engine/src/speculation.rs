@@ -90,13 +90,17 @@ fn worthwhile(likelihood: u64, price: u64) -> usize {
     count
 }
 
+/// What a step of so many tokens, at least one, costs, in 1/1024 of a one-token step, where each further token costs
+/// `cost`/1024 of it.
+pub(crate) fn step_cost(cost: u64, tokens: usize) -> u64 {
+    ONE.saturating_add(cost.saturating_mul(tokens.saturating_sub(1) as u64))
+}
+
 /// What one more token in a step costs, in 1/1024 of what a token of that step yields: with `others` tokens in the
-/// step and `cost`/1024 of a one-token step for each further token, a step costs `1 + cost * (others - 1)` and yields
-/// `others` tokens.
+/// step, which yields as many.
 pub(crate) fn price(cost: u64, others: usize) -> u64 {
-    let others = others.max(1) as u64;
-    let step = ONE.saturating_add(cost.saturating_mul(others - 1));
-    (cost.saturating_mul(others).saturating_mul(ONE) / step.max(1)).min(ONE)
+    let step = step_cost(cost, others);
+    (cost.saturating_mul(others.max(1) as u64).saturating_mul(ONE) / step.max(1)).min(ONE)
 }
 
 #[cfg(test)]

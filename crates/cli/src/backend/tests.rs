@@ -26,7 +26,7 @@ fn engine(name: &str, threads: usize, options: EngineOptions) -> Engine<HostBack
 }
 
 fn caching() -> EngineOptions {
-    EngineOptions { cache_bytes_max: 1 << 22, prefill_chunk_shared: 5, ..EngineOptions::default() }
+    EngineOptions { cache_bytes_max: 1 << 22, prefill_percent_shared: 175, ..EngineOptions::default() }
 }
 
 fn tokens(seed: u32, count: u32) -> Vec<u32> {

@@ -103,7 +103,8 @@ fn fed(engine: &mut Engine<Toy>, requests: &[Request]) -> (Vec<usize>, Vec<usize
 #[test]
 fn a_beginning_that_is_being_computed_is_waited_for() {
     let prompt = |end: u32| request(&[&tokens(1, 60)[..], &[end, end]].concat(), 2);
-    let mut one = engine(Toy::new(200, 64), caching(1000));
+    let much = EngineOptions { prefill_percent_shared: 1000, ..caching(1000) };
+    let mut one = engine(Toy::new(200, 64), much);
     let (steps, cached) = fed(&mut one, &[prompt(1), prompt(2), prompt(3), prompt(4)]);
     // The first, then what is different in each of the others, beside the first one's token.
     assert_eq!((steps, cached), (vec![62, 1 + 3 * 2, 3], vec![0, 60, 60, 60]));

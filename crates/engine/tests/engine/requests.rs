@@ -200,6 +200,24 @@ fn generating_requests_come_before_prompts() {
 }
 
 #[test]
+fn a_prompt_adds_a_bounded_part_to_the_steps_of_others() {
+    let mine = lockstep_engine::EngineOptions { token_cost_percent: 20, prefill_percent_shared: 150, ..options() };
+    let mut engine = engine(Toy::new(100, 64), mine);
+    engine.submit(Request { speculate: false, ..greedy(&[1], 8) }).unwrap();
+    engine.step().unwrap();
+    engine.submit(Request { speculate: false, ..greedy(&[2; 20], 8) }).unwrap();
+    for _ in 0..4 {
+        engine.step().unwrap();
+    }
+    engine.submit(greedy(&[3; 20], 2)).unwrap();
+    engine.step().unwrap();
+    // One and a half steps are 7.5 tokens where one generates, and 9 where two do.
+    let steps = [vec![(1, 1), (2, 7)], vec![(1, 1), (2, 7)], vec![(1, 1), (2, 6)], vec![(1, 1), (2, 1)]];
+    assert_eq!(engine.backend().steps[1..5], steps);
+    assert_eq!(engine.backend().steps[5..], [vec![(1, 1), (2, 1), (3, 9)]]);
+}
+
+#[test]
 fn an_engine_may_move_to_another_thread() {
     let mut engine = engine(Toy::new(100, 6), options());
     engine.submit(greedy(&[1], 2)).unwrap();

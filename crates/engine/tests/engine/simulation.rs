@@ -100,7 +100,7 @@ fn simulate(seed: u64) -> Run {
         EngineOptions {
             kv_bytes_max,
             cache_bytes_max,
-            prefill_chunk_shared: dice.pick(&[1, 4, 64]),
+            prefill_percent_shared: dice.pick(&[0, 100, 2000]),
             prefill_chunk: dice.pick(&[None, Some(1), Some(3), Some(16)]),
             running_max: dice.pick(&[1, 3, 64]),
             guesses_max: dice.pick(&[0, 2, 16]),
