@@ -26,8 +26,10 @@ fn the_grammar_allows_what_the_parser_reads() {
             let (now, weather) = (ToolChoice::Function("now".into()), ToolChoice::Function("get_weather".into()));
             let one = answer(format, ONE);
             let two = answer(format, if marks.is_empty() { TWO } else { &[("now", "{}"), ("now", "{}")] });
+            let ended = format!("{one}\n");
             for choice in [&auto, &required, &weather] {
-                assert!(fit(choice, true, &one), "{format:?} {choice:?} {one}");
+                assert!(fit(choice, true, &one) && fit(choice, true, &ended), "{format:?} {choice:?} {one}");
+                assert!(fit(choice, false, &ended), "{format:?} {choice:?} {one}");
             }
             assert!(!fit(&now, true, &one), "{format:?}");
             for choice in [&auto, &required] {

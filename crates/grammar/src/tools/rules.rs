@@ -129,7 +129,8 @@ impl CallRules {
                 format!("start: TEXT | opened rest\nTEXT: /(?s:.*)/\nopened[lazy]: /(?s:.*?){escaped}/\n")
             }
         };
-        let mut lark = format!("{start}rest: {rest}\n{WS}");
+        // White space behind a call is no promise of another one.
+        let mut lark = format!("{start}rest: {rest} ws?\n{WS}");
         self.calls(&marks, &mut lark);
         lark
     }
@@ -143,15 +144,15 @@ impl CallRules {
     fn llama<F: Fn(&str) -> Option<u32>>(&self, form: Option<&Form>, marks: &Marks<F>) -> String {
         let tag = marks.token(PYTHON_TAG);
         let mut lark = match form {
-            None => "start: call\n".to_owned(),
-            Some(Form::Json(schema)) => format!("start: form | call\nform: %json {schema}\n"),
-            Some(Form::Regex(pattern)) => format!("start: FORM | call\nFORM: {}\n", terminal(pattern)),
-            Some(Form::Text) => "start: TEXT | opened call_rest\nTEXT: /(?s:.*)/\n\
+            None => "start: call ws?\n".to_owned(),
+            Some(Form::Json(schema)) => format!("start: form | call ws?\nform: %json {schema}\n"),
+            Some(Form::Regex(pattern)) => format!("start: FORM | call ws?\nFORM: {}\n", terminal(pattern)),
+            Some(Form::Text) => "start: TEXT | opened call_rest ws?\nTEXT: /(?s:.*)/\n\
                 opened[lazy]: /[ \\n]{0,2}\\{[ \\n]{0,2}\"name\"/\n"
                 .to_owned(),
         };
         if let Some(tag) = tag {
-            lark = lark.replacen('\n', &format!(" | {tag} ws? call\n"), 1);
+            lark = lark.replacen('\n', &format!(" | {tag} ws? call ws?\n"), 1);
         }
         lark.push_str(WS);
         self.calls(marks, &mut lark);
