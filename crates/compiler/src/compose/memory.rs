@@ -306,11 +306,12 @@ impl Composer<'_, '_> {
         }
         // Once more through an ALU, whose output is free to go there.
         let earliest = self.earliest(value);
-        self.first("a copy", earliest, |c, cycle| {
+        let mut attempt = |c: &mut Self, cycle| {
             let producer = c.try_alu(AluOp::Identity, &[value.into()], cycle)?;
             c.add_producer(value, producer);
             c.spill_from(value, producer, hemisphere, target)
-        })
+        };
+        self.first("a copy", earliest, &mut attempt).or_else(|_| self.first_repeating("a copy", earliest, attempt))
     }
 }
 

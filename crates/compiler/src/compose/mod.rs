@@ -107,6 +107,8 @@ pub(crate) struct Node {
     pub(crate) stored: Vec<Stored>,
     /// A row of accumulators: plane, row, first cycle of a drain.
     row: Option<(u8, u16, u64)>,
+    /// The step that gives it, where an ALU does.
+    step: Option<(AluOp, Vec<Operand>)>,
 }
 
 /// A point to go back to.
@@ -133,6 +135,8 @@ pub(crate) struct Composer<'a, 'l> {
     pub(crate) identities: usize,
     /// No operation is placed before.
     not_before: u64,
+    /// Whether an operand that no way leads to is computed once more.
+    repeats: bool,
     pub(crate) taken: Reservations<'a>,
     pub(crate) planes: Vec<Plane>,
     name: String,
@@ -160,6 +164,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             interval,
             identities: IDENTITIES,
             not_before: 0,
+            repeats: false,
             taken,
             planes,
             name,
@@ -216,6 +221,19 @@ impl<'a, 'l> Composer<'a, 'l> {
         Err(Error::NoSlot { what: format!("{}: {what}", self.name), from, tried: HORIZON })
     }
 
+    /// As [`Self::first`], but an operand that no way leads to is computed once more.
+    pub(crate) fn first_repeating<T>(
+        &mut self,
+        what: &str,
+        from: u64,
+        attempt: impl FnMut(&mut Self, u64) -> Option<T>,
+    ) -> Result<T, Error> {
+        self.repeats = true;
+        let found = self.first(what, from, attempt);
+        self.repeats = false;
+        found
+    }
+
     fn push(&mut self, node: Node) -> Value {
         self.nodes.push(node);
         Value(self.nodes.len() - 1)
@@ -224,19 +242,19 @@ impl<'a, 'l> Composer<'a, 'l> {
     /// A value of which memory holds several copies.
     pub(crate) fn copied(&mut self, copies: &[Stored]) -> Value {
         let format = copies[0].format;
-        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None })
+        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None, step: None })
     }
 
     /// A value that is in memory.
     pub(crate) fn stored(&mut self, stored: Stored) -> Value {
         let format = stored.format;
-        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None })
+        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None, step: None })
     }
 
     /// A row of a plane's accumulators as f32, i32 or i64, that can be drained from `ready` on.
     pub(crate) fn accumulated_as(&mut self, format: Format, plane: u8, row: u16, ready: u64) -> Value {
         let row = Some((plane, row, ready));
-        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row })
+        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row, step: None })
     }
 
     /// The same as f32.
@@ -251,7 +269,7 @@ impl<'a, 'l> Composer<'a, 'l> {
 
     /// A value that `producer` makes.
     pub(crate) fn produced(&mut self, producer: Producer, format: Format) -> Value {
-        self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None })
+        self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None, step: None })
     }
 
     /// The format in which the value goes to memory from now on.
@@ -312,13 +330,37 @@ impl<'a, 'l> Composer<'a, 'l> {
         });
         let from = from.max().unwrap_or_default().max(self.not_before);
         self.separate(operands)?;
-        let producer = self.first(&format!("alu {op}"), from, |c, cycle| c.try_alu(op, operands, cycle))?;
+        let what = format!("alu {op}");
+        let mut attempt = |c: &mut Self, cycle| c.try_alu(op, operands, cycle);
+        let producer = match self.first(&what, from, &mut attempt) {
+            Err(Error::NoSlot { .. }) => {
+                self.leave_apart(operands)?;
+                self.first_repeating(&what, from, attempt)?
+            }
+            done => done?,
+        };
         let format = match op {
             AluOp::AddI64 => Format::I64,
             _ if is_integer(op) => Format::I32,
             _ => Format::F32,
         };
-        Ok(self.produced(producer, format))
+        let value = self.produced(producer, format);
+        self.nodes[value.0].step = Some((op, operands.to_vec()));
+        Ok(value)
+    }
+
+    /// Brings operands to memory that are not there yet, where there is a way, and then makes copies of those that share a
+    /// slice: a value's only way may lead into another operand's slices whatever the cycle in which both are wanted.
+    fn leave_apart(&mut self, operands: &[Operand]) -> Result<(), Error> {
+        for operand in operands {
+            let Operand::Value(value) = *operand else { continue };
+            let node = &self.nodes[value.0];
+            if node.stored.is_empty() && node.row.is_none() {
+                // Where neither side has room the value may be computed once more.
+                let _ = self.spill(value, Hemisphere::East, ANY).or_else(|| self.spill(value, Hemisphere::West, ANY));
+            }
+        }
+        self.separate(operands)
     }
 
     /// Sees to it that operands that can only come from memory have copies that one cycle can read: a slice reads once.
@@ -399,13 +441,24 @@ impl<'a, 'l> Composer<'a, 'l> {
             // Sides in turn, so that a side whose words clash with another operand's is not tried for ever.
             let sides = [Hemisphere::East, Hemisphere::West];
             let [one, other] = if cycle.is_multiple_of(2) { sides } else { [sides[1], sides[0]] };
-            self.spill(value, one, ANY).or_else(|| self.spill(value, other, ANY))?;
+            if self.spill(value, one, ANY).or_else(|| self.spill(value, other, ANY)).is_none() {
+                return self.repeated(value, cycle);
+            }
         }
         (0..self.nodes[value.0].stored.len()).find_map(|copy| {
             let stored = self.nodes[value.0].stored[copy].clone();
             let format = stored.format;
             self.read(&stored, self.spec.vxm_position(), cycle).map(|stream| Source::Stream(stream, format))
         })
+    }
+
+    /// The value computed once more, in the cycle in which it is wanted.
+    fn repeated(&mut self, value: Value, cycle: u64) -> Option<Source> {
+        let (op, operands) = self.nodes[value.0].step.clone().filter(|_| self.repeats)?;
+        let issued = cycle.checked_sub(op.delay(self.spec).into())?;
+        let producer = self.try_alu(op, &operands, issued)?;
+        self.add_producer(value, producer);
+        self.output_source(value, cycle)
     }
 
     fn output_source(&self, value: Value, cycle: u64) -> Option<Source> {
