@@ -153,7 +153,7 @@ impl Composer<'_, '_> {
         None
     }
 
-    fn spill_from(
+    pub(super) fn spill_from(
         &mut self,
         value: Value,
         producer: Producer,

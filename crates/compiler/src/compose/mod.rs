@@ -24,7 +24,7 @@ mod vector;
 use lockstep_machine::geometry::{Direction, Hemisphere, Position, Queue};
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::{Stream, Uint};
-use lockstep_machine::inst::operand::{Address, AluOp, Destination, Format, Immediate, Slot, Source};
+use lockstep_machine::inst::operand::{Address, AluOp, Destination, Format, Immediate, ReduceOp, Slot, Source};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::builder::BlockBuilder;
 use lockstep_program::program::Word;
@@ -107,8 +107,15 @@ pub(crate) struct Node {
     pub(crate) stored: Vec<Stored>,
     /// A row of accumulators: plane, row, first cycle of a drain.
     row: Option<(u8, u16, u64)>,
-    /// The step that gives it, where an ALU does.
-    step: Option<(AluOp, Vec<Operand>)>,
+    /// How it was computed.
+    made: Option<Made>,
+}
+
+/// How a value is computed.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    Alu(AluOp, Vec<Operand>),
+    Reduce(ReduceOp, u32, Vec<Value>),
 }
 
 /// A point to go back to.
@@ -242,19 +249,19 @@ impl<'a, 'l> Composer<'a, 'l> {
     /// A value of which memory holds several copies.
     pub(crate) fn copied(&mut self, copies: &[Stored]) -> Value {
         let format = copies[0].format;
-        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None, step: None })
+        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None, made: None })
     }
 
     /// A value that is in memory.
     pub(crate) fn stored(&mut self, stored: Stored) -> Value {
         let format = stored.format;
-        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None, step: None })
+        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None, made: None })
     }
 
     /// A row of a plane's accumulators as f32, i32 or i64, that can be drained from `ready` on.
     pub(crate) fn accumulated_as(&mut self, format: Format, plane: u8, row: u16, ready: u64) -> Value {
         let row = Some((plane, row, ready));
-        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row, step: None })
+        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row, made: None })
     }
 
     /// The same as f32.
@@ -268,8 +275,8 @@ impl<'a, 'l> Composer<'a, 'l> {
     }
 
     /// A value that `producer` makes.
-    pub(crate) fn produced(&mut self, producer: Producer, format: Format) -> Value {
-        self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None, step: None })
+    pub(crate) fn produced(&mut self, producer: Producer, format: Format, made: Made) -> Value {
+        self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None, made: Some(made) })
     }
 
     /// The format in which the value goes to memory from now on.
@@ -344,9 +351,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             _ if is_integer(op) => Format::I32,
             _ => Format::F32,
         };
-        let value = self.produced(producer, format);
-        self.nodes[value.0].step = Some((op, operands.to_vec()));
-        Ok(value)
+        Ok(self.produced(producer, format, Made::Alu(op, operands.to_vec())))
     }
 
     /// Brings operands to memory that are not there yet, where there is a way, and then makes copies of those that share a
@@ -356,8 +361,12 @@ impl<'a, 'l> Composer<'a, 'l> {
             let Operand::Value(value) = *operand else { continue };
             let node = &self.nodes[value.0];
             if node.stored.is_empty() && node.row.is_none() {
-                // Where neither side has room the value may be computed once more.
-                let _ = self.spill(value, Hemisphere::East, ANY).or_else(|| self.spill(value, Hemisphere::West, ANY));
+                let left =
+                    self.spill(value, Hemisphere::East, ANY).or_else(|| self.spill(value, Hemisphere::West, ANY));
+                // What an ALU gives is computed once more where it is wanted.
+                if let (None, Some(Made::Reduce(op, boundary, values))) = (left, self.nodes[value.0].made.clone()) {
+                    self.reduce_to_memory(value, op, boundary, &values)?;
+                }
             }
         }
         self.separate(operands)
@@ -454,7 +463,8 @@ impl<'a, 'l> Composer<'a, 'l> {
 
     /// The value computed once more, in the cycle in which it is wanted.
     fn repeated(&mut self, value: Value, cycle: u64) -> Option<Source> {
-        let (op, operands) = self.nodes[value.0].step.clone().filter(|_| self.repeats)?;
+        let made = self.nodes[value.0].made.clone().filter(|_| self.repeats);
+        let Some(Made::Alu(op, operands)) = made else { return None };
         let issued = cycle.checked_sub(op.delay(self.spec).into())?;
         let producer = self.try_alu(op, &operands, issued)?;
         self.add_producer(value, producer);

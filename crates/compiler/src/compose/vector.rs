@@ -1,12 +1,13 @@
 //! Steps of the vector unit by name, and lane reductions.
 
 use lockstep_machine::access::reduction_delay;
-use lockstep_machine::geometry::Queue;
+use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::Uint;
 use lockstep_machine::inst::operand::{AluOp, Destination, Format, ReduceOp};
 
-use super::{Composer, Operand, Producer, Value};
+use super::memory::ANY;
+use super::{Composer, Made, Operand, Producer, Value};
 use crate::error::Error;
 
 /// Steps by name.
@@ -73,22 +74,37 @@ impl Composer<'_, '_> {
     /// Reduces vectors into one; the results stand in all lanes of their segments.
     pub(crate) fn reduce(&mut self, op: ReduceOp, boundary: u32, values: &[Value]) -> Result<Value, Error> {
         let from = values.first().map_or(0, |value| self.earliest(*value));
-        let producer = self.first(&format!("reduce {op}"), from, |c, cycle| {
-            (0..c.spec.vxm.reduce_units as u8).find_map(|unit| {
-                let mark = c.mark();
-                let done = c.try_reduce(unit, op, boundary, values, cycle);
-                if done.is_none() {
-                    c.rollback(&mark);
-                }
-                done
-            })
-        })?;
-        let format = match op {
-            ReduceOp::MaximumI32 => Format::I32,
-            ReduceOp::MaximumF32 => Format::F32,
-            ReduceOp::SumI32 => Format::I64,
-        };
-        Ok(self.produced(producer, format))
+        let producer =
+            self.first(&format!("reduce {op}"), from, |c, cycle| c.try_units(op, boundary, values, cycle))?;
+        Ok(self.produced(producer, format(op), Made::Reduce(op, boundary, values.to_vec())))
+    }
+
+    /// Reduces vectors once more, so late that the result finds a way to memory.
+    pub(crate) fn reduce_to_memory(
+        &mut self,
+        value: Value,
+        op: ReduceOp,
+        boundary: u32,
+        values: &[Value],
+    ) -> Result<(), Error> {
+        let from = self.earliest(value);
+        self.first_repeating(&format!("reduce {op} again"), from, |c, cycle| {
+            let producer = c.try_units(op, boundary, values, cycle)?;
+            c.add_producer(value, producer);
+            let sides = [Hemisphere::East, Hemisphere::West];
+            sides.into_iter().find_map(|side| c.spill_from(value, producer, side, ANY))
+        })
+    }
+
+    fn try_units(&mut self, op: ReduceOp, boundary: u32, values: &[Value], cycle: u64) -> Option<Producer> {
+        (0..self.spec.vxm.reduce_units as u8).find_map(|unit| {
+            let mark = self.mark();
+            let done = self.try_reduce(unit, op, boundary, values, cycle);
+            if done.is_none() {
+                self.rollback(&mark);
+            }
+            done
+        })
     }
 
     fn try_reduce(&mut self, unit: u8, op: ReduceOp, boundary: u32, values: &[Value], from: u64) -> Option<Producer> {
@@ -118,6 +134,14 @@ impl Composer<'_, '_> {
         }
         let appears = cycle + u64::from(reduction_delay(boundary, self.spec));
         self.taken.output(queue, appears).then_some(Producer { queue, issued: cycle, appears })
+    }
+}
+
+fn format(op: ReduceOp) -> Format {
+    match op {
+        ReduceOp::MaximumI32 => Format::I32,
+        ReduceOp::MaximumF32 => Format::F32,
+        ReduceOp::SumI32 => Format::I64,
     }
 }
 

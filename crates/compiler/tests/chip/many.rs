@@ -1,4 +1,4 @@
-//! The default model on several chips: the logits are the host's, in the predicted cycles.
+//! Models on several chips: the logits are the host's, in the predicted cycles.
 
 use crate::common::chip::link;
 use crate::common::decoder::Decoder;
@@ -13,8 +13,8 @@ use lockstep_graph::contract;
 use lockstep_kernels::Kernels;
 use lockstep_machine::network::{Cable, Network};
 use lockstep_machine::system::SystemSpec;
-use lockstep_models::from_gguf;
 use lockstep_models::weights::contract_weights;
+use lockstep_models::{Model, from_gguf};
 use lockstep_simulator::Simulator;
 
 /// All of them.
@@ -24,6 +24,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("many::four_chips_share_layers", || check("lockstep1:4", Split::Tensor)),
     ("many::a_node_shares_layers", || check("lockstep1:8", Split::Tensor)),
     ("many::a_node_goes_round_a_dead_link", without_a_link),
+    ("many::what_finds_no_way_is_computed_again", what_finds_no_way_is_computed_again),
     ("many::two_chips_in_a_pipeline", || check("lockstep1:2", Split::Pipeline)),
     ("many::five_chips_in_a_pipeline", || check("lockstep1:5", Split::Pipeline)),
     ("many::sixteen_chips_in_a_pipeline", || check("lockstep1:16", Split::Pipeline)),
@@ -119,17 +120,35 @@ fn without_a_link() {
 fn check_on<'c>(what: &str, chips: impl Into<Chips<'c>>, split: Split) -> u64 {
     let file = model::bytes();
     let gguf = Gguf::parse(&file).unwrap();
-    let model = from_gguf(&gguf).unwrap();
-    let weights = contract_weights(&model).unwrap();
-    let options = Options { name: "smollm2".into(), contexts: vec![256], split, ..Options::default() };
+    check_model(what, &from_gguf(&gguf).unwrap(), chips.into(), (split, 320), &TOKENS)
+}
+
+/// Many heads and positions of one chip: values that find no way out in the cycle in which they appear.
+fn what_finds_no_way_is_computed_again() {
+    let decoder = Decoder { feed_forward: 64, layers: vec![(None, 0)], ..Decoder::llama(1024, 32, 4, 128) };
+    let sources = Sources::seeded(decoder.graph(), 23, &[SourceType::Q4_1]);
+    let chips = SystemSpec::preset("lockstep1:4").unwrap();
+    check_model("many positions", &sources.model(), (&chips).into(), (Split::Tensor, 4160), &[7, 49, 7]);
+}
+
+/// The cycles of a token of any model, in a context of so many positions.
+fn check_model(
+    what: &str,
+    model: &Model<'_>,
+    chips: Chips<'_>,
+    (split, positions): (Split, usize),
+    tokens: &[u32],
+) -> u64 {
+    let weights = contract_weights(model).unwrap();
+    let options = Options { name: "model".into(), contexts: vec![positions], split, ..Options::default() };
     let start = std::time::Instant::now();
     let program = compile(&model.graph, &weights, chips, &options).unwrap_or_else(|error| panic!("{error}"));
     println!("{what} {split:?}: {} cycles, compiled in {:?}", program.entries[0].cycles, start.elapsed());
     let linked = link(&program);
     let mut sequence = Sequence::new(&linked);
-    let expected = on_the_host(&model, &TOKENS);
-    for (position, token) in TOKENS.iter().enumerate() {
-        let found = sequence.decode("decode.320", *token, position);
+    let expected = on_the_host(model, tokens);
+    for (position, token) in tokens.iter().enumerate() {
+        let found = sequence.decode(&format!("decode.{positions}"), *token, position);
         assert!(found == bits(&expected[position]), "{what} {split:?}: token {position}");
     }
     program.entries[0].cycles
