@@ -6,23 +6,25 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longest silence of a server.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longest silence of a server: a slow computer is waited for, one that hangs is not.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// The same for what is answered at once.
+const SHORT: Duration = Duration::from_secs(5);
 
-/// What came back: the status, and the body as text.
+/// What came back, at once: the status, and the body as text.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"), SHORT)
 }
 
 /// The same with a body of JSON.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &Value) -> Result<(u16, String)> {
-    ask(address, &posted(address, path, body))
+    ask(address, &posted(address, path, body), PATIENCE)
 }
 
 /// The same, but the answer's lines go to `on_line` as they come: head, bounds of chunks and all. Who reads knows the
 /// lines that it wants by how they begin; a server puts each event of a stream into a chunk of its own.
 pub(crate) fn post_lines(address: SocketAddr, path: &str, body: &Value, mut on_line: impl FnMut(String)) -> Result<()> {
-    let stream = send(address, &posted(address, path, body))?;
+    let stream = send(address, &posted(address, path, body), PATIENCE)?;
     for line in BufReader::new(stream).lines() {
         on_line(line?);
     }
@@ -36,16 +38,16 @@ fn posted(address: SocketAddr, path: &str, body: &Value) -> String {
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn send(address: SocketAddr, request: &str) -> Result<TcpStream> {
+fn send(address: SocketAddr, request: &str, patience: Duration) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
 }
 
-fn ask(address: SocketAddr, request: &str) -> Result<(u16, String)> {
+fn ask(address: SocketAddr, request: &str, patience: Duration) -> Result<(u16, String)> {
     let mut answer = Vec::new();
-    send(address, request)?.read_to_end(&mut answer)?;
+    send(address, request, patience)?.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).context("the answer is not UTF-8")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no head")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;
