@@ -75,7 +75,7 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
 
     /// The hand-over to a team from the one before it: of the plans the one with the fewest cycles.
     fn to(&mut self, team: usize, network: &Network, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Handover, Error> {
-        let (plans, chips): (Vec<Plan>, Vec<Vec<u32>>) = self.plans(team, network).into_iter().unzip();
+        let (plans, chips): (Vec<Plan>, Vec<Vec<u32>>) = self.plans(team, network)?.into_iter().unzip();
         if !self.known.contains_key(&plans) {
             let mut best: Option<(u64, usize, Vec<BlockBuilder<'s>>)> = None;
             for (index, plan) in plans.iter().enumerate() {
@@ -104,7 +104,7 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
     }
 
     /// The ways to a team: over its direct cables, and where that may be faster over others too. With the chips of each.
-    fn plans(&self, team: usize, network: &Network) -> Vec<(Plan, Vec<u32>)> {
+    fn plans(&self, team: usize, network: &Network) -> Result<Vec<(Plan, Vec<u32>)>, Error> {
         let [from, to] = [team - 1, team].map(|team| &self.teams[team].group.chips[..]);
         // The vector of each word, and who has it.
         let holders = self.teams[team - 1].holders();
@@ -123,26 +123,23 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
         let mut plans = Vec::new();
         for routes in [direct, all] {
             // To where a route begins, from the chip that has the vector and is nearest.
-            let ahead: Vec<Vec<Vec<Cable>>> = holders
-                .iter()
-                .map(|holders| {
-                    let to_start = |route: &Vec<Cable>| ahead(network, holders, from, route[0].from_chip);
-                    routes.iter().map(to_start).collect()
-                })
-                .collect();
+            let starts = |holders: &Vec<u32>| {
+                let to_start = |route: &Vec<Cable>| ahead(network, holders, from, route[0].from_chip);
+                routes.iter().map(to_start).collect::<Result<Vec<_>, Error>>()
+            };
+            let ahead = holders.iter().map(starts).collect::<Result<Vec<_>, Error>>()?;
+            let behind = routes.iter().map(|route| behind(network, route, to)).collect::<Result<Vec<_>, Error>>()?;
             let deal = Deal { spec: self.spec, routes: &routes, hop, spread: to.len() > 1 };
             let dealt = deal.deal(&words, |vector, route| ahead[vector][route].len());
             let passes = dealt.iter().any(|route| routes[*route].len() > 1);
             if plans.is_empty() || (self.detours && passes) {
                 let way = |(vector, route): (&usize, &usize)| {
-                    let end = routes[*route].last().map(|cable| cable.to_chip);
-                    let behind = tree(network, end.as_slice(), &[], |cable| to.contains(&cable.to_chip));
-                    [&ahead[*vector][*route][..], &routes[*route], &behind].concat()
+                    [&ahead[*vector][*route][..], &routes[*route], &behind[*route]].concat()
                 };
                 plans.push(self.plan((from, to), words.iter().zip(&dealt).map(way).collect()));
             }
         }
-        plans
+        Ok(plans)
     }
 
     /// The plan of such ways to a team, and its chips.
@@ -196,9 +193,20 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
 }
 
 /// The cables in a team from the nearest of those that hold a vector to one of its chips.
-fn ahead(network: &Network, holders: &[u32], team: &[u32], to: u32) -> Vec<Cable> {
+fn ahead(network: &Network, holders: &[u32], team: &[u32], to: u32) -> Result<Vec<Cable>, Error> {
     if holders.contains(&to) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    disjoint(network, holders, &[to], |chip| !team.contains(&chip)).next().unwrap_or_default()
+    disjoint(network, holders, &[to], |chip| !team.contains(&chip)).next().ok_or_else(|| apart(to))
+}
+
+/// The cables from the end of a route to all other chips of the team there.
+fn behind(network: &Network, route: &[Cable], team: &[u32]) -> Result<Vec<Cable>, Error> {
+    let end = route.last().map(|cable| cable.to_chip);
+    let tree = tree(network, end.as_slice(), &[], |cable| team.contains(&cable.to_chip));
+    if tree.len() + 1 == team.len() { Ok(tree) } else { Err(apart(end.unwrap_or_default())) }
+}
+
+fn apart(chip: u32) -> Error {
+    Error::shape("chips of a group", format!("chip {chip} and others apart"), "links among them")
 }

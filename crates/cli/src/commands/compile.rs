@@ -165,8 +165,8 @@ fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)]) -
         }
         let [one_user, pipelined] = rates(program);
         lines.push(format!(
-            "{one_user:.0} tokens/s for one sequence; {pipelined:.0} for as many as the pipeline holds (a token for each \
-             time that the busiest chip is taken)"
+            "{one_user:.0} tokens/s for one sequence; {pipelined:.0} for as many as the pipeline holds (a token as \
+             often as no chip has two things to do at once)"
         ));
     }
     lines.join("\n") + "\n"
