@@ -99,6 +99,10 @@ fn tools_and_schemas_are_held() {
     let call = &choice["message"]["tool_calls"][0]["function"];
     let arguments: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap();
     assert!(call["name"] == "add" && arguments["a"].is_i64() && choice["message"]["content"].is_null(), "{choice}");
+    // It may go on calling, and would go on with text.
+    let free = served.post("/v1/chat/completions", &with(asked.clone(), &json!({"parallel_tool_calls": null}))).json();
+    let calls = free["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!((calls.len(), &calls[0]["function"]), (1, call), "{free}");
     let streamed = served.post("/v1/chat/completions", &with(asked, &json!({"stream": true})));
     let deltas = streamed.events();
     let pieces =

@@ -9,7 +9,9 @@
 //! 3. *Frequency*, for generated ids: `l = l - frequency * count`, the product rounded first.
 //! 4. *Presence*, for generated ids: `l = l - presence`.
 //! 5. End tokens are left out while fewer than `min_tokens` were generated; with a constraint, what it does not allow
-//!    is left out, and end tokens only where that leaves something.
+//!    is left out, and end tokens only where that leaves something. Where a constraint lets the answer end (and
+//!    `min_tokens` were generated), nothing is left out: instead, a token that is not allowed becomes the end token, for
+//!    what the model goes on with is no part of the form.
 //! 6. Temperature below 1e-6: the largest `l`, the lowest id among equals. The rest does not apply.
 //! 7. `P = round_even(exp32((l - max) * (1 / temperature)) * 2^30)`, by falling P, then rising id.
 //! 8. *Top-k* keeps the first k of this order; *top-p* the fewest of those whose sum reaches its share of their sum;

@@ -80,7 +80,13 @@ impl Sampler {
         if logits.is_empty() || !all_finite(logits) {
             return Err("the model gave a logit that is not a finite number");
         }
-        let id = self.draw(logits, place, scratch);
+        let id = match self.end_within(place) {
+            Some((end, allowed)) => {
+                let free = self.draw(logits, &Answered { allowed: None, ..*place }, scratch);
+                if allows(allowed, free) { free } else { end }
+            }
+            None => self.draw(logits, place, scratch),
+        };
         if place.allowed.is_some_and(|allowed| !allows(allowed, id)) {
             return Err("the request's constraint allows no token to come next");
         }
@@ -89,6 +95,13 @@ impl Sampler {
             logprobs(scratch.kernels, logits, &mut scratch.peaks, id, top)
         });
         Ok((id, report))
+    }
+
+    /// Where a constrained answer may end: with which token, and what else is allowed.
+    fn end_within<'a>(&self, place: &Answered<'a>) -> Option<(u32, &'a [u32])> {
+        let allowed = place.allowed.filter(|_| place.tokens >= self.min_tokens)?;
+        let end = self.ends.iter().copied().find(|&id| allows(allowed, id))?;
+        Some((end, allowed))
     }
 
     fn draw(&self, raw: &[f32], place: &Answered<'_>, scratch: &mut Scratch) -> u32 {
@@ -331,6 +344,33 @@ mod tests {
         assert_eq!(choose(SamplingParams::default(), &[0], 0b1), Ok(0));
         assert!(choose(SamplingParams::default(), &[0], 0).is_err());
         assert!(choose(SamplingParams::greedy(), &[], 1 << 9).is_err(), "beyond the vocabulary");
+    }
+
+    #[test]
+    fn what_is_outside_of_a_form_that_may_end_ends_it() {
+        let mut scratch = Scratch::new(Kernels::detect());
+        let mut outside = 0;
+        for seed in 0..400 {
+            let params = sampler(seed).params;
+            let sampler = |min_tokens| Sampler::new(params.clone(), seed, vec![1, 2], min_tokens, &[]);
+            let logits = logits(seed, 32);
+            let mut choose = |sampler: Sampler, allowed: Option<&[u32]>| {
+                let place = Answered { position: 3, tokens: 1, allowed };
+                sampler.choose(&logits, &place, None, &mut scratch).unwrap().0
+            };
+            let free = choose(sampler(0), None);
+            // The end token 2 is allowed, 1 is not.
+            let allowed = [0xF0F0_F0F4];
+            let held = choose(sampler(1), Some(&allowed));
+            assert_eq!(held, if allows(&allowed, free) { free } else { 2 }, "seed {seed}");
+            outside += usize::from(held != free);
+            // Where it may not end, the best or a drawn one of what is allowed.
+            for (sampler, allowed) in [(sampler(1), [0xF0F0_F0F0]), (sampler(2), allowed)] {
+                let id = choose(sampler, Some(&allowed));
+                assert!(allows(&allowed, id) && id != 2, "seed {seed}: {id}");
+            }
+        }
+        assert!((100..300).contains(&outside), "{outside}");
     }
 
     #[test]
