@@ -23,12 +23,22 @@ pub(crate) struct Memory {
     contents: Vec<Option<Vec<u8>>>,
     slices: usize,
     words: usize,
-    /// Bits that flipped and were not yet written over: by bank, word and superlane, positions in the codeword.
-    upsets: BTreeMap<(Bank, u16, u8), Vec<u8>>,
+    /// Bits that flipped and were not yet written over.
+    upsets: Upsets,
     /// Words read with a flipped bit that was set right.
     pub(crate) corrected: u64,
-    /// What words held before they were written over, as long as that is kept.
-    kept: Option<BTreeMap<(Bank, u16), Bytes>>,
+    /// What there was before, as long as that is kept.
+    kept: Option<Kept>,
+}
+
+/// Bits that flipped: by bank, word and superlane, positions in the codeword.
+type Upsets = BTreeMap<(Bank, u16, u8), Vec<u8>>;
+
+/// What words held before they were written over, and the bits that had flipped.
+#[derive(Debug)]
+struct Kept {
+    words: BTreeMap<(Bank, u16), Bytes>,
+    upsets: Upsets,
 }
 
 impl Memory {
@@ -58,19 +68,21 @@ impl Memory {
 
     /// From now on keeps what is written over.
     pub(crate) fn keep(&mut self) {
-        self.kept = Some(BTreeMap::new());
+        self.kept = Some(Kept { words: BTreeMap::new(), upsets: self.upsets.clone() });
     }
 
-    /// Ends keeping; with `undo`, words hold again what they held when it began.
+    /// Ends keeping; with `undo`, words hold again what they held when it began, flipped bits too.
     pub(crate) fn end_keeping(&mut self, undo: bool) {
-        for ((at, word), value) in self.kept.take().into_iter().flatten().filter(|_| undo) {
-            self.write(at, word.into(), &value);
+        let Some(Kept { words, upsets }) = self.kept.take().filter(|_| undo) else { return };
+        for ((at, word), value) in words {
+            *self.word_mut(at, word.into()) = value;
         }
+        self.upsets = upsets;
     }
 
     fn note(&mut self, at: Bank, word: usize) {
         if let Some(mut kept) = self.kept.take() {
-            kept.entry((at, word as u16)).or_insert_with(|| *self.word_mut(at, word));
+            kept.words.entry((at, word as u16)).or_insert_with(|| *self.word_mut(at, word));
             self.kept = Some(kept);
         }
     }

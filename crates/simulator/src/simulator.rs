@@ -67,7 +67,7 @@ pub struct Simulator<'a> {
     conditions: Conditions,
     /// Runs so far, those that failed among them.
     runs: u64,
-    /// Why the last run gave no answer, where hardware has failed.
+    /// Why the last run gave no answer.
     failed: Option<Fault>,
 }
 
@@ -146,8 +146,7 @@ impl<'a> Simulator<'a> {
         self.write(name, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }
 
-    /// Reads an output: its numbers, little-endian. After a run in which hardware failed there is nothing to read but that
-    /// fault.
+    /// Reads an output: its numbers, little-endian. After a run that failed there is nothing to read but its fault.
     pub fn read(&mut self, name: &str) -> Result<Vec<u8>, Error> {
         let (_, binding) = self.binding(name, BindingKind::Output)?;
         if let Some(fault) = &self.failed {
@@ -215,7 +214,7 @@ impl<'a> Simulator<'a> {
                 Ok(elapsed) => break elapsed,
                 Err(fault) if fault.kind == FaultKind::LinkLost && replayed < replays => replayed += 1,
                 Err(fault) => {
-                    self.failed = Some(fault.clone()).filter(|fault| fault.kind.is_of_hardware());
+                    self.failed = Some(fault.clone());
                     return Err(fault.into());
                 }
             }
