@@ -162,13 +162,17 @@ impl<B: Backend> Thread<B> {
                 self.take(command);
             }
             self.publish();
+            // A step may do no more than tell of what was cancelled.
+            let Load { running, waiting, .. } = self.engine.load();
             let made = self.engine.step();
             self.gauges.steps.fetch_add(1, Ordering::Relaxed);
             // Before anybody hears of the step: who was told of an answer's end finds its place free.
             self.publish();
             match made {
                 Ok(events) => {
-                    self.gauges.failures.store(0, Ordering::Relaxed);
+                    if running + waiting > 0 {
+                        self.gauges.failures.store(0, Ordering::Relaxed);
+                    }
                     for event in events {
                         self.route(event);
                     }
@@ -215,8 +219,12 @@ impl<B: Backend> Thread<B> {
     fn fail(&mut self, error: &str) {
         tracing::error!(error, "the backend failed");
         self.gauges.failures.fetch_add(1, Ordering::Relaxed);
-        for (request, stream) in std::mem::take(&mut self.streams) {
-            self.engine.cancel(request);
+        let streams = std::mem::take(&mut self.streams);
+        for request in streams.keys() {
+            self.engine.cancel(*request);
+        }
+        self.publish();
+        for (request, stream) in streams {
             let reason = FinishReason::Fault(error.to_owned());
             let _ = stream.send(Event::Finished { request, text: String::new(), reason, usage: Usage::default() });
         }

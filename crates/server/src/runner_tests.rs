@@ -107,3 +107,16 @@ async fn who_leaves_before_hearing_that_a_request_was_taken_takes_it_back() {
     let _other = runner.submit(request(), Attached::default()).await.unwrap();
     assert_eq!(next_step(), [2]);
 }
+
+#[tokio::test]
+async fn a_backend_that_fails_again_and_again_is_told() {
+    let (runner, (_steps, permit)) = runner();
+    drop(permit);
+    for failures in 1..=FAILURES_MAX {
+        let mut asks = runner.submit(request(), Attached::default()).await.unwrap();
+        let event = asks.next().await;
+        assert!(matches!(event, Some(Event::Finished { reason: FinishReason::Fault(_), .. })), "{event:?}");
+        assert_eq!(runner.gauges.load().running, 0);
+        assert_eq!(runner.is_well(), failures < FAILURES_MAX);
+    }
+}

@@ -8,9 +8,11 @@ use crate::load::Outline;
 use crate::log;
 use crate::output;
 use crate::session::{self, Session};
+use crate::system;
 use crate::timetable::Timetable;
 use anyhow::{Result, bail};
 use lockstep_engine::EngineOptions;
+use lockstep_machine::system::SystemSpec;
 use lockstep_server::{Access, KeyStore, Limits, LpuClock, LpuTime, Served, ServedModel, ServerOptions};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +25,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         // A wrong name is told before the model is loaded.
         KeyStore::open(file)?;
     }
+    let lpu = match arguments.lpu.as_str() {
+        "off" => None,
+        name => Some(system::open(name)?),
+    };
     let options = EngineOptions {
         running_max: usize::from(arguments.parallel),
         waiting_max: arguments.queue as usize,
@@ -41,7 +47,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         date: DATE.to_owned(),
         fingerprint: outline.fingerprint.clone(),
         context: engine.context_length(),
-        lpu: (arguments.lpu != "off").then(|| lpu_clock(outline, arguments.lpu.clone())),
+        lpu: lpu.map(|system| lpu_clock(outline, system)),
     };
     let options = server_options(arguments);
     let name = model.names.first().cloned().unwrap_or_default();
@@ -92,21 +98,19 @@ fn created(files: &ModelFiles) -> u64 {
 }
 
 /// Tells the compiled program's time once it has been opened, in the background: serving does not wait for it.
-fn lpu_clock(outline: Outline, system: String) -> LpuClock {
+fn lpu_clock(outline: Outline, system: SystemSpec) -> LpuClock {
     let table = Arc::new(OnceLock::new());
     let filled = Arc::clone(&table);
-    let name = system.clone();
+    let name = system.name();
     std::thread::spawn(move || {
         give_way();
-        let system = crate::system::open(&name).ok();
-        let recipe = system.map(|system| Recipe::new(&outline, system, CONTEXT, Spread::default()));
-        let program = recipe.and_then(|recipe| recipe.kept_soon());
+        let program = Recipe::new(&outline, system, CONTEXT, Spread::default()).kept_soon();
         if let Some(table) = program.and_then(|program| Timetable::of(&program).ok()) {
             // The only one who sets it.
             let _ = filled.set(table);
         }
     });
-    Arc::new(move |prompt, answer| time_of(table.get()?, &system, prompt, answer))
+    Arc::new(move |prompt, answer| time_of(table.get()?, &name, prompt, answer))
 }
 
 /// Gives this thread, and those that it starts, the processor only while nobody else wants it, where threads have a
