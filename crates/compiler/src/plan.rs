@@ -58,10 +58,17 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room
     let all: Vec<Vec<u32>> =
         (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
     let costs = costs(network, size as usize, chips.machine);
+    // Before anything is made of sizes that a file may only claim. A table that is embedding and head counts twice.
+    let bytes = costs.iter().map(|cost| cost.bytes);
+    let least = if all.len() == 1 { bytes.sum() } else { bytes.max().unwrap_or_default() };
+    if least > 2 * chips.machine.sram_bytes() {
+        return Err(Error::Layers { fit: 0, count: costs.len() });
+    }
     let wanted = deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size, groups: all.len() })?;
     let cables = chips.cables();
     let order = path(&all, cables, wanted.len()).ok_or_else(|| {
-        Error::shape("cables", "no chain of linked groups", format!("one of {} groups", wanted.len()))
+        let expected = format!("one of {} groups: use --split pipeline, or fewer chips", wanted.len());
+        Error::shape("cables", "no chain of linked groups was found", expected)
     })?;
     let group = |(index, layers): (usize, Range<usize>)| {
         let chips = all[index].clone();

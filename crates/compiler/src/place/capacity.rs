@@ -50,7 +50,8 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, t
             }
         ),
         levers: format!(
-            "{more}a shorter --context (each {lanes} positions take {}), a 4-bit format of the weights, a smaller model",
+            "{more}a shorter --context (each {lanes} positions take {}), fewer --sequences, a 4-bit format of the weights, a \
+             smaller model",
             mib(per_context)
         ),
     }

@@ -4,7 +4,7 @@ use crate::common::chip::link;
 use crate::common::random::Random;
 use lockstep_compiler::{Collected, Collective, Method, compile_collective};
 use lockstep_kernels::Kernels;
-use lockstep_machine::system::SystemSpec;
+use lockstep_machine::system::{Size, SystemSpec};
 use lockstep_simulator::Simulator;
 
 /// All of them.
@@ -15,6 +15,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("collective::gathered_vectors_are_those_that_were_there", gathered_vectors_are_those_that_were_there),
     ("collective::broadcasts_reach_all", broadcasts_reach_all),
     ("collective::transfers_arrive", transfers_arrive),
+    ("collective::a_way_that_takes_too_long_leaves_others", a_way_that_takes_too_long_leaves_others),
 ];
 
 fn made(system: &str, collective: Collective, vectors: usize) -> Collected {
@@ -141,4 +142,21 @@ fn transfers_arrive() {
         assert_eq!(inputs, [(from, outputs[0].1.clone())], "{system}");
         assert_eq!(outputs[0].0, to);
     }
+}
+
+/// Longer than clocks stay in line by one way, not by the other.
+fn a_way_that_takes_too_long_leaves_others() {
+    let mut description = SystemSpec::preset("lockstep1:8").unwrap().description;
+    // For 5,000 cycles.
+    description.machine.c2c.slack_max_cycles = 2;
+    let node = SystemSpec::new(description, Size::chips(8)).unwrap();
+    let transfer = Collective::Transfer { from: 0, to: 1 };
+    for (collective, vectors, method) in
+        [(transfer, 215, Method::Detours), (Collective::AllReduce, 60, Method::Scatter)]
+    {
+        let made = compile_collective(&node, collective, vectors).unwrap();
+        assert_eq!((made.method, made.tried.len()), (method, 1), "{:?}", made.tried);
+    }
+    let error = compile_collective(&node, transfer, 1800).unwrap_err().to_string();
+    assert!(error.contains("at most 5000") && error.contains("use fewer vectors"), "{error}");
 }
