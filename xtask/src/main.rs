@@ -2,7 +2,8 @@
 //! simulators | viewer | web`.
 //!
 //! In: this checkout, and programs to compare with. Out: a verdict, a table of measurements, or a document made from
-//! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a module.
+//! code. It knows the `lockstep` binary by its command line and JSON only. Start reading at [`Task`]; each task is a
+//! module.
 #![allow(clippy::print_stdout)] // its job
 
 mod ci;

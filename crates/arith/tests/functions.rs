@@ -66,7 +66,8 @@ fn chains_at_the_ends() {
     }
 }
 
-/// The contract's bits, from another implementation (`fixtures/functions.py`). A change here is a new version of the contract.
+/// The contract's bits, from another implementation (`fixtures/functions.py`). A change here is a new version of the
+/// contract.
 #[test]
 fn functions_have_these_bits() {
     let inputs = || sweep().chain(bends());

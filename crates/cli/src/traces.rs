@@ -1,8 +1,8 @@
 //! Traces for OpenTelemetry: one span a request, as OTLP's JSON over HTTP.
 //!
 //! In: the events that the server logs. Out: spans, posted to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names. A
-//! trace's id is a hash of the request's, unless the client sent its own (`traceparent`). A collector that does not answer
-//! holds no request up: spans that find no room are dropped.
+//! trace's id is a hash of the request's, unless the client sent its own (`traceparent`). A collector that does not
+//! answer holds no request up: spans that find no room are dropped.
 
 use serde_json::{Map, Value, json};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

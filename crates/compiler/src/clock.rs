@@ -56,9 +56,9 @@ impl<'a> Clock<'a> {
         Ok(most)
     }
 
-    /// When a step of so many cycles on some chips can begin, not before `now`, and which of the chips align until then. None does
-    /// that remains in line until the step's end; if one has to, so do all that have the time. Where a chip is free long before
-    /// the step, its alignment takes none of the step's.
+    /// When a step of so many cycles on some chips can begin, not before `now`, and which of the chips align until
+    /// then. None does that remains in line until the step's end; if one has to, so do all that have the time. Where a
+    /// chip is free long before the step, its alignment takes none of the step's.
     pub(crate) fn align<'c>(
         &self,
         chips: impl Iterator<Item = &'c u32> + Clone,

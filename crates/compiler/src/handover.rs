@@ -1,7 +1,7 @@
-//! Hands the residual stream from each team to the next. Behind a team's last layer its chips have some vectors of it each, or
-//! all, and every chip of the next team wants all: words are dealt to routes from any chip of the one to any of the other, get to
-//! where their route begins, and go on from its end to the other chips there. Routes share no cable. Those that pass
-//! chips of other teams are taken where all words are then there in fewer cycles.
+//! Hands the residual stream from each team to the next. Behind a team's last layer its chips have some vectors of it
+//! each, or all, and every chip of the next team wants all: words are dealt to routes from any chip of the one to any
+//! of the other, get to where their route begins, and go on from its end to the other chips there. Routes share no
+//! cable. Those that pass chips of other teams are taken where all words are then there in fewer cycles.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use lockstep_machine::inst::operand::Format;
 use lockstep_machine::network::{Cable, Network};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::builder::BlockBuilder;
-use lockstep_program::program::{BASES, Word};
+use lockstep_program::program::Word;
 
 use crate::chips::Chips;
 use crate::collective::deliver::{Delivery, Leg, deliver};
@@ -90,7 +90,7 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
                 }
             }
             let (_, index, drafted) = best.ok_or_else(|| Error::shape("hand-overs", "none", "one"))?;
-            self.known.insert(plans.clone(), (index, kept(drafted, [0; BASES], blocks)));
+            self.known.insert(plans.clone(), (index, kept(drafted, blocks)));
         }
         let (index, step) = &self.known[&plans];
         let (plan, chips) = (&plans[*index], &chips[*index]);

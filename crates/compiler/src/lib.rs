@@ -67,8 +67,8 @@ pub struct Options {
     pub objective: Objective,
     /// Sequences that are in flight at once, at least 1: each has caches, inputs and outputs of its own.
     pub sequences: usize,
-    /// Tokens of a prefill step: at most as many as a vector has lanes are taken. Below 2 there is none, and none on several
-    /// chips, for several sequences, or with heads wider than half a vector.
+    /// Tokens of a prefill step: at most as many as a vector has lanes are taken. Below 2 there is none, and none on
+    /// several chips, for several sequences, or with heads wider than half a vector.
     pub batch: u32,
 }
 
@@ -83,11 +83,12 @@ impl Options {
 /// Inputs of the program: `token`, `position` and `length` (i32, the same number in all lanes; `length` is
 /// `position + 1`). Output: `logits` (f32). For each context an entry `decode.N`, N being the positions that it covers.
 ///
-/// With a batch ([`Options::batch`]) there is an entry `prefill.N` too, for contexts of one vector of positions: inputs `tokens` and `positions`
-/// (i32, a vector with the same number in all lanes for each token), output the `logits` behind the last token. Where
-/// there are fewer tokens, the last one and its position are repeated.
+/// With a batch ([`Options::batch`]) there is an entry `prefill.N` too, for contexts of one vector of positions: inputs
+/// `tokens` and `positions` (i32, a vector with the same number in all lanes for each token), output the `logits`
+/// behind the last token. Where there are fewer tokens, the last one and its position are repeated.
 ///
-/// With several sequences the inputs and outputs are `token.0`, `token.1` and so on, `decode.N` is a token of sequence 0, and
+/// With several sequences the inputs and outputs are `token.0`, `token.1` and so on, `decode.N` is a token of sequence
+/// 0, and
 /// `decode.NxS` one of each of S sequences, as soon after one another as the chips allow.
 ///
 /// Of a layer alone the input is `x` (f32) instead of `token`, the output `y` (f32), and the entries are `layer.N`, or

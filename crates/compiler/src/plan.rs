@@ -1,7 +1,8 @@
 //! The second pass: which chips run which layers.
 //!
-//! The chips of a group share every layer of the group (`share.rs`); groups follow one another in a pipeline. A group stays
-//! inside a node, where each two chips have a link unless it is dead, and from each group a link leads to the next one.
+//! The chips of a group share every layer of the group (`share.rs`); groups follow one another in a pipeline. A group
+//! stays inside a node, where each two chips have a link unless it is dead, and from each group a link leads to the
+//! next one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,15 +164,15 @@ fn deal(costs: &[Cost], room: u64, groups: usize) -> Result<Vec<Range<usize>>, u
     Ok(ranges)
 }
 
-/// A chain of `length` groups in which a cable leads from each to the next: each next one that by which a value comes soonest,
-/// where such a chain is found.
+/// A chain of `length` groups in which a cable leads from each to the next: each next one that by which a value comes
+/// soonest, where such a chain is found.
 fn path(groups: &[Vec<u32>], cables: &[Cable], length: usize) -> Option<Vec<usize>> {
     let near = nearness(groups, cables);
     let free = |chain: &[usize], from: usize| {
         near[from].keys().copied().filter(|group| !chain.contains(group)).collect::<Vec<usize>>()
     };
-    // Where that leads nowhere, ever more of those from which few ways lead on come first, so that none is left behind: in the
-    // end all of them (Warnsdorff's rule).
+    // Where that leads nowhere, ever more of those from which few ways lead on come first, so that none is left behind:
+    // in the end all of them (Warnsdorff's rule).
     let most = near.iter().map(BTreeMap::len).max().unwrap_or_default();
     (0..=most).find_map(|few| {
         chain(length, |chain, from| {

@@ -53,11 +53,11 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         let mut schedule = Self { spec, team, sequences, embed: None, head: None };
         if team.ranks.iter().any(|rank| rank.placed.embedding.is_some()) {
             let ensemble = schedule.embed()?;
-            schedule.embed = Some(kept(ensemble.finish()?, [0; BASES], blocks));
+            schedule.embed = Some(kept(ensemble.finish()?, blocks));
         }
         if team.ranks[0].placed.head.is_some() {
             let x: Vec<&[Vec<Word>]> = team.ranks.iter().map(|rank| rank.placed.ports.x.as_slice()).collect();
-            schedule.head = Some(kept(schedule.head(&x)?.finish()?, [0; BASES], blocks));
+            schedule.head = Some(kept(schedule.head(&x)?.finish()?, blocks));
         }
         Ok(schedule)
     }
@@ -88,7 +88,7 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
             let key = (*kind, to, own.iter().map(|own| own.spans.clone()).collect());
             let step = match variants.get(&key) {
                 Some(step) => step.clone(),
-                None => kept(self.layer(*kind, &own, tiles, to)?.finish()?, [0; BASES], blocks),
+                None => kept(self.layer(*kind, &own, tiles, to)?.finish()?, blocks),
             };
             let moved =
                 step.iter().zip(&own).map(|(run, own)| Run { offsets: own.offsets, ..*run }).collect::<Vec<_>>();
@@ -135,7 +135,7 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         }
         let last: Vec<Vec<Word>> =
             batch.x.iter().map(|x| x.words.iter().map(|word| batch.last(*word)).collect()).collect();
-        steps.push(kept(self.head(&[&last])?.finish()?, [0; BASES], blocks));
+        steps.push(kept(self.head(&[&last])?.finish()?, blocks));
         Ok(Some(steps))
     }
 
@@ -250,10 +250,10 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
 }
 
 /// Keeps the blocks of a step, one for each place.
-pub(crate) fn kept<'s>(step: Vec<BlockBuilder<'s>>, offsets: [i32; BASES], blocks: &mut Vec<BlockBuilder<'s>>) -> Step {
+pub(crate) fn kept<'s>(step: Vec<BlockBuilder<'s>>, blocks: &mut Vec<BlockBuilder<'s>>) -> Step {
     let first = blocks.len();
     blocks.extend(step);
-    (first..blocks.len()).enumerate().map(|(place, block)| Run { place, block, offsets }).collect()
+    (first..blocks.len()).enumerate().map(|(place, block)| Run { place, block, offsets: [0; BASES] }).collect()
 }
 
 pub(crate) fn composer<'s, 't>(name: &str, spec: &'s MachineSpec, placed: &'t Placed) -> Composer<'s, 't> {

@@ -1,7 +1,7 @@
 //! What each chip of a group does of a section: the chips share the rows of every matrix by whole vectors of outputs, and
 //! attention by key heads. A value behind a matrix is then in parts, until a node needs all of it and the chips
-//! exchange their parts. Norms and quantisation are done by every chip for itself, on whole values; sums and products of a
-//! value in parts and a whole one are in parts.
+//! exchange their parts. Norms and quantisation are done by every chip for itself, on whole values; sums and products
+//! of a value in parts and a whole one are in parts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -11,8 +11,8 @@ use crate::error::Error;
 pub enum Weights<'w> {
     /// With their values, in the order of [`Graph::weights`]; formats may differ from matrix to matrix.
     Values(&'w [ContractWeight]),
-    /// Shapes alone, which the graph has: every matrix is in this format. The program holds no bytes of tensors: it can be
-    /// verified and timed, not run.
+    /// Shapes alone, which the graph has: every matrix is in this format. The program holds no bytes of tensors: it can
+    /// be verified and timed, not run.
     Shapes(Format),
 }
 

@@ -85,7 +85,8 @@ impl<B: Backend> Engine<B> {
         running.saturating_add(waiting)
     }
 
-    /// A sequence for the task, beside those that run and what is `promised` to others, in bytes. Kept sequences give way, the oldest first; the one that the task can use last.
+    /// A sequence for the task, beside those that run and what is `promised` to others, in bytes. Kept sequences give
+    /// way, the oldest first; the one that the task can use last.
     fn start(&mut self, task: &Task, promised: u64) -> Result<Start, BackendError> {
         let capacity = task.rules.tokens_max;
         let needed =

@@ -3,8 +3,8 @@
 /// Follows one answer token by token and says which tokens may continue it.
 ///
 /// It holds before every filter: a token that is not allowed has no probability, and a greedy answer takes the best of
-/// those that are. Where the answer may end, such a token ends it instead: a model that would rather say something else is
-/// not made to go on. Log-probabilities stay the model's own. An error ends the request as a fault, and no other.
+/// those that are. Where the answer may end, such a token ends it instead: a model that would rather say something else
+/// is not made to go on. Log-probabilities stay the model's own. An error ends the request as a fault, and no other.
 pub trait Constraint: Send {
     /// The tokens that may come next: bit `id % 32` of word `id / 32` is set for each of them, and tokens beyond the
     /// last word are not among them. `None` where all may.

@@ -23,8 +23,8 @@ pub struct EngineOptions {
     pub end_token_ids: Vec<u32>,
     /// Most tokens guessed ahead per request and step; 0 turns speculation off for all.
     pub guesses_max: usize,
-    /// What a further token, of an answer or a prompt, adds to a step, in percent of a step of one token. Guesses are made
-    /// where they are more likely right than this.
+    /// What a further token, of an answer or a prompt, adds to a step, in percent of a step of one token. Guesses are
+    /// made where they are more likely right than this.
     pub token_cost_percent: u32,
     /// What draws tokens.
     pub kernels: Kernels,

@@ -203,8 +203,8 @@ pub fn drift_slack(spec: &MachineSpec, cycles: u64) -> u64 {
     u64::try_from(millionths.div_ceil(1_000_000) + 1).unwrap_or(u64::MAX)
 }
 
-/// Cycles in which chips align that are so many hops from the first at most: a mark goes down the tree of chips, and takes
-/// whole epochs for each hop.
+/// Cycles in which chips align that are so many hops from the first at most: a mark goes down the tree of chips, and
+/// takes whole epochs for each hop.
 pub fn align_cycles(spec: &MachineSpec, hops: u32) -> u64 {
     let epoch = u64::from(spec.time.epoch_cycles.max(1));
     (u64::from(spec.c2c.latency_max_cycles) / epoch + 1) * epoch * u64::from(hops)

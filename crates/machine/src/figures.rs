@@ -20,8 +20,8 @@ pub struct Figures {
     pub vector_cycles_per_link: u64,
     /// Cycles from a send to the earliest receive that is always in time, without slack for drift.
     pub exchange_cycles: u64,
-    /// Cycles of the start of a program that uses all chips: a barrier on one chip, where the program has one; on several,
-    /// the alignment of all with chip 0.
+    /// Cycles of the start of a program that uses all chips: a barrier on one chip, where the program has one; on
+    /// several, the alignment of all with chip 0.
     pub start_cycles: u64,
     /// Bytes of SRAM on a chip.
     pub sram_bytes_per_chip: u64,

@@ -1,8 +1,9 @@
 //! From a model file's configuration and named tensors to a graph with its weights bound.
 //!
 //! In: a parsed GGUF, or config.json with safetensors. Out: a [`Model`] (sizes, [`Graph`], and for each of the graph's
-//! weights the tensor that holds it), and the vocabulary for the tokenizer; of config.json alone, sizes and graph. It knows
-//! no chips, no backends and no files beyond the bytes it is given. A family is a short description in `family.rs`; start reading there, then
+//! weights the tensor that holds it), and the vocabulary for the tokenizer; of config.json alone, sizes and graph. It
+//! knows no chips, no backends and no files beyond the bytes it is given. A family is a short description in
+//! `family.rs`; start reading there, then
 //! `decoder.rs`, the one decoder that all families share; `gguf.rs` and `hf.rs` read the two kinds of configuration.
 //! Whatever a file asks for that the graph cannot express is an error, never left out silently.
 
@@ -128,7 +129,8 @@ pub fn from_hf<'a>(
 /// The largest vocabulary that is believed where no tensor shows it.
 const VOCABULARY_MAX: usize = 1 << 24;
 
-/// The model that a config.json describes, without tensors: its sizes, and its graph, whose weights have names and shapes.
+/// The model that a config.json describes, without tensors: its sizes, and its graph, whose weights have names and
+/// shapes.
 pub fn from_hf_config(config: &serde_json::Value) -> Result<(ModelConfig, Graph), Error> {
     let config = Keys::new(config);
     let (family, architecture) = hf::family(&config)?;

@@ -142,8 +142,8 @@ impl<'a> BlockBuilder<'a> {
 
 /// Collects the parts of a program; what can be told from them is filled in at the end.
 ///
-/// Parts are named by the numbers that their methods return. A number that was not returned is a mistake of the caller and
-/// panics.
+/// Parts are named by the numbers that their methods return. A number that was not returned is a mistake of the caller
+/// and panics.
 #[derive(Debug)]
 pub struct ProgramBuilder<'a> {
     program: Program<'a>,
@@ -194,9 +194,9 @@ impl<'a> ProgramBuilder<'a> {
         self.program.images.len() as u32 - 1
     }
 
-    /// Puts little-endian numbers in memory, row by row, as byte planes: byte plane p in the words from `planes[p]` on, as
-    /// an image `name.p`. A row takes as many vectors as it needs; lanes that it leaves free hold zeros. Returns the number
-    /// of the lowest byte plane's image; those of the others follow.
+    /// Puts little-endian numbers in memory, row by row, as byte planes: byte plane p in the words from `planes[p]` on,
+    /// as an image `name.p`. A row takes as many vectors as it needs; lanes that it leaves free hold zeros. Returns the
+    /// number of the lowest byte plane's image; those of the others follow.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -240,8 +240,8 @@ impl<'a> ProgramBuilder<'a> {
         self.program.bindings.len() as u32 - 1
     }
 
-    /// Adds a block; returns its number. A further block of a name is told apart by what follows a `#`; both belong to the
-    /// phase that the name stands for.
+    /// Adds a block; returns its number. A further block of a name is told apart by what follows a `#`; both belong to
+    /// the phase that the name stands for.
     pub fn block(&mut self, block: &BlockBuilder<'_>) -> u32 {
         let mut block = block.finish();
         let kind_of = |name: &str| name.split_once('#').map_or(name, |(kind, _)| kind).to_owned();

@@ -1,8 +1,8 @@
 //! Fills in what a program written by hand leaves out: flow, imports, cycles and phases.
 //!
-//! In: blocks with texts, instances with offsets, images and bindings. Out: the same program, in which every operand names
-//! its producer and every prediction is what the instructions take. It believes the instructions: where a hand meant
-//! another producer, the flow says so afterwards, and a test of the outputs shows it.
+//! In: blocks with texts, instances with offsets, images and bindings. Out: the same program, in which every operand
+//! names its producer and every prediction is what the instructions take. It believes the instructions: where a hand
+//! meant another producer, the flow says so afterwards, and a test of the outputs shows it.
 //!
 //! An operand whose producer is the same in all instances of its block, and in the same instance, is named in the block's
 //! flow. Any other becomes an import, to which each instance binds its own origin. Consecutive issues of one instruction
@@ -67,8 +67,8 @@ fn fill(program: &mut Program<'_>, flows: Vec<Flow>, ends: &[u64]) {
     }
 }
 
-/// A phase for each row of blocks of one kind, as they start on any chip, from the entry's start to its end; one, `all`, if
-/// there are none.
+/// A phase for each row of blocks of one kind, as they start on any chip, from the entry's start to its end; one,
+/// `all`, if there are none.
 fn phases(entry: &Entry, name: impl Fn(u32) -> String) -> Vec<Phase> {
     let mut phases: Vec<Phase> = Vec::new();
     let mut starts: Vec<(u64, u32)> = entry.instances.iter().map(|instance| (instance.start, instance.block)).collect();

@@ -8,8 +8,9 @@ use crate::program::{Block, Entry};
 type Span = (u64, u64);
 
 impl Entry {
-    /// The fewest cycles after which the entry could begin anew, again and again, each time for another sequence with memory of its
-    /// own: no chip has two things to do at once. What a chip does before its first block, an alignment, does not count.
+    /// The fewest cycles after which the entry could begin anew, again and again, each time for another sequence with
+    /// memory of its own: no chip has two things to do at once. What a chip does before its first block, an alignment,
+    /// does not count.
     pub fn interval(&self, blocks: &[Block]) -> u64 {
         let mut taken: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
         let mut instances: Vec<_> = self.instances.iter().collect();

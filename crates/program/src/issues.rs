@@ -146,8 +146,8 @@ impl Issues {
         self.steps[index].issue
     }
 
-    /// By how many words and rows each issue of an instruction moves on from the one before; the instruction is told by its
-    /// number among those that issue something.
+    /// By how many words and rows each issue of an instruction moves on from the one before; the instruction is told by
+    /// its number among those that issue something.
     pub fn strides(&self, run: usize) -> (Stride, Stride) {
         let Run { word_stride, row_stride, .. } = self.runs[run];
         (word_stride, row_stride)
@@ -207,7 +207,8 @@ impl Run {
     }
 }
 
-/// Unrolls runs, sorted by cycle. Within a queue issues are in order already; equal cycles keep the block's order of queues.
+/// Unrolls runs, sorted by cycle. Within a queue issues are in order already; equal cycles keep the block's order of
+/// queues.
 fn by_cycle(runs: &[Run], total: usize) -> Vec<Step> {
     let steps = || runs.iter().enumerate().flat_map(|(at, run)| run.steps(at));
     let last = runs.iter().map(|run| run.start + u64::from(run.count) * u64::from(run.every)).max().unwrap_or(0);

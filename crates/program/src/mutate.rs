@@ -83,8 +83,8 @@ pub fn apply<'p>(program: &'p Program<'_>, mutation: &Mutation) -> Option<Progra
     Some(mutant)
 }
 
-/// The same program in time, with every `nop` in so many parts that all instructions beside it have one of a cycle next to
-/// them. `None` where the longer texts break a rule, or the program broke one before.
+/// The same program in time, with every `nop` in so many parts that all instructions beside it have one of a cycle next
+/// to them. `None` where the longer texts break a rule, or the program broke one before.
 pub fn spaced<'p>(program: &'p Program<'_>) -> Option<Program<'p>> {
     let mut spaced = borrowed(program);
     for text in spaced.blocks.iter_mut().flat_map(|block: &mut Block| &mut block.queues) {
@@ -204,8 +204,8 @@ fn change_text(
     Some((changed, place))
 }
 
-/// An instruction and its repetitions a cycle earlier: the `nop` before them comes after them, or gives a cycle to the one
-/// that does.
+/// An instruction and its repetitions a cycle earlier: the `nop` before them comes after them, or gives a cycle to the
+/// one that does.
 fn earlier(mut insts: Insts, place: usize, after: usize) -> Option<(Insts, usize)> {
     let before = place.checked_sub(1);
     match (idle_at(&insts, before)?, idle_at(&insts, Some(after))) {

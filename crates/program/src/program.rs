@@ -252,8 +252,8 @@ impl Origin {
     }
 }
 
-/// The origin of a table: what `Many` makes of the origins of its words, in order. Consecutive vectors of an image are one
-/// part, any other word is one by itself, so that large tables are cheap.
+/// The origin of a table: what `Many` makes of the origins of its words, in order. Consecutive vectors of an image are
+/// one part, any other word is one by itself, so that large tables are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct TableOrigin {
     hash: u64,

@@ -63,7 +63,8 @@ fn alignment_begins_anew() {
     for one in [[both[0], &[]], [&[], both[1]]] {
         assert_eq!(refused(exchanges(&[(50_000, 51_000)], one)), [Kind::Unaligned]);
     }
-    // What is under way meanwhile was sent by the clock as it was before, 30,000 cycles after the entry's start: 7 cycles.
+    // What is under way meanwhile was sent by the clock as it was before, 30,000 cycles after the entry's start: 7
+    // cycles.
     let across: [&[u64]; 2] = [&[30_050]; 2];
     assert!(exchanges(&[(30_000, 30_302 + 100)], across).is_ok());
     let early = [&[30_050 - 310][..], &[][..]];

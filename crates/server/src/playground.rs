@@ -1,7 +1,7 @@
 //! The playground: one page, and the policy under which browsers run it.
 //!
-//! In: `web/dist/index.html`, built from `web/` and committed. Out: the page at `/`, with headers that let nothing but its own
-//! script and style run, and nothing but this server be asked. Start reading at [`page`].
+//! In: `web/dist/index.html`, built from `web/` and committed. Out: the page at `/`, with headers that let nothing but
+//! its own script and style run, and nothing but this server be asked. Start reading at [`page`].
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
-//! An entry on all its chips: what its instances find on arrival, what crosses its links, and how long it takes. None of it
-//! depends on values, so it is checked once, before the first run.
+//! An entry on all its chips: what its instances find on arrival, what crosses its links, and how long it takes. None
+//! of it depends on values, so it is checked once, before the first run.
 
 use lockstep_program::program::{BindingKind, Entry, Instance, Program, Word};
 

@@ -3,7 +3,8 @@
 //! In: a `Program` and the values of its inputs. Out: the values of its outputs, cycles, counters, a trace, or the first
 //! fault. It knows no graphs, no models and no compiler: it believes only what the machine's accesses say. It does not
 //! tick: timing never depends on values, so a program is linked once ([`Linked`]: every hazard, every operand) and its
-//! tape is then run as often as wanted ([`Simulator`]). Start reading at [`Linked`], then `link`, `check`, `state`, `chip`.
+//! tape is then run as often as wanted ([`Simulator`]). Start reading at [`Linked`], then `link`, `check`, `state`,
+//! `chip`.
 
 mod alu;
 mod check;

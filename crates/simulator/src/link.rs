@@ -493,8 +493,8 @@ impl<'a> Linker<'a> {
         issue_fault(&self.issues.get(issue as usize), kind, cycle, message)
     }
 
-    /// Each operand has an edge, or is found to have none; so edges that are about more operands than there are, are about
-    /// some that are not there, or about one twice.
+    /// Each operand has an edge, or is found to have none; so edges that are about more operands than there are, are
+    /// about some that are not there, or about one twice.
     fn check_claims(&self) -> Result<(), LocalFault> {
         let operands = self.reads;
         let claimed = self.edges.as_ref().map_or(0, |(edges, _)| edges.operands);

@@ -41,8 +41,8 @@ impl<'a> Linked<'a> {
         Self::link(program, false, true, 1)
     }
 
-    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run. Blocks, and then chips,
-    /// are shared among so many threads.
+    /// Links a program that is only to be timed: hazards and flow are found, but it cannot be run. Blocks, and then
+    /// chips, are shared among so many threads.
     pub fn for_timing(program: &'a Program<'a>, threads: usize) -> Result<Self, Fault> {
         Self::link(program, true, false, threads)
     }
@@ -101,9 +101,9 @@ impl<'a> Linked<'a> {
         Ok(self.report(entry, checked, elapsed))
     }
 
-    /// The same, expanded: the block of each instance is linked anew, with all its hazards and its flow, as if it stood there
-    /// for that instance alone; nothing that linking has found is taken over but the names of who produced what. Chips are
-    /// shared among so many threads.
+    /// The same, expanded: the block of each instance is linked anew, with all its hazards and its flow, as if it stood
+    /// there for that instance alone; nothing that linking has found is taken over but the names of who produced what.
+    /// Chips are shared among so many threads.
     pub fn time_expanded(&self, entry: &str, conditions: &Conditions, threads: usize) -> Result<Report, Error> {
         let (_, entry) = self.numbered(entry)?;
         let begun = Instant::now();

@@ -98,8 +98,8 @@ impl<'a> Simulator<'a> {
         Ok(Self { linked, chips, written, threads, conditions: Conditions::default(), runs: 0, failed: None })
     }
 
-    /// Sets the conditions of the runs to come; without it they are nominal. What is drawn for a run depends on its number,
-    /// counted from here.
+    /// Sets the conditions of the runs to come; without it they are nominal. What is drawn for a run depends on its
+    /// number, counted from here.
     pub fn set_conditions(&mut self, conditions: Conditions) {
         self.conditions = conditions;
         self.runs = 0;
@@ -192,8 +192,8 @@ impl<'a> Simulator<'a> {
         self.chips[word.chip as usize].memory.flip(bank(word), word.word.into(), superlane.into(), bit);
     }
 
-    /// Runs an entry. Memory lives on; a fault leaves it as it was when the fault happened, but for a vector that was lost
-    /// on a link: then all is as before the run, which can be made again.
+    /// Runs an entry. Memory lives on; a fault leaves it as it was when the fault happened, but for a vector that was
+    /// lost on a link: then all is as before the run, which can be made again.
     pub fn run(&mut self, entry: &str) -> Result<Report, Error> {
         self.run_replaying(entry, 0)
     }

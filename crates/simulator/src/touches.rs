@@ -43,7 +43,8 @@ pub(crate) struct Run {
     pub(crate) others: u32,
     /// Reads of what lasts.
     pub(crate) lasting: u32,
-    /// Writes of what lasts, with the issue: they come after all reads of its cycle, and nothing else of it asks for them.
+    /// Writes of what lasts, with the issue: they come after all reads of its cycle, and nothing else of it asks for
+    /// them.
     pub(crate) written: u32,
     /// Cycles after the issue of the last access.
     pub(crate) last: u32,

@@ -1,5 +1,5 @@
-//! What crosses the links in an entry: held against what flights and the drift of clocks may be at most, once, and against
-//! what they are under given conditions.
+//! What crosses the links in an entry: held against what flights and the drift of clocks may be at most, once, and
+//! against what they are under given conditions.
 
 use lockstep_machine::access::{drift_slack, exchange_cycles};
 use lockstep_machine::geometry::Queue;
@@ -101,8 +101,8 @@ impl Traffic {
         })
     }
 
-    /// When an entry ends on its chips, in the so manieth run under conditions; a fault, of several the earliest, if something
-    /// comes too late then, too early, or not at all.
+    /// When an entry ends on its chips, in the so manieth run under conditions; a fault, of several the earliest, if
+    /// something comes too late then, too early, or not at all.
     pub(crate) fn elapsed(
         &self,
         program: &Program<'_>,

@@ -1,5 +1,5 @@
-//! Clocks that drift, flights that differ, and what fails: what is proved before a run holds in it, and what is beyond the
-//! proof is found.
+//! Clocks that drift, flights that differ, and what fails: what is proved before a run holds in it, and what is beyond
+//! the proof is found.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[allow(dead_code, reason = "only the faults are one of so many")]

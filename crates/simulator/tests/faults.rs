@@ -1,4 +1,5 @@
-//! A thousand seeded runs under faults of all kinds: each gives the right bits in the predicted cycles, or says what failed.
+//! A thousand seeded runs under faults of all kinds: each gives the right bits in the predicted cycles, or says what
+//! failed.
 //!
 //! `docs/reliability.md` holds the table; `LOCKSTEP_BLESS=1` writes it anew.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]

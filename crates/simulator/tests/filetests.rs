@@ -3,11 +3,12 @@
 //! Lines that begin with `#:` say what to do, in the notation of a program's data:
 //! `#: set INPUT = NUMBERS`, `#: expect OUTPUT = NUMBERS`, `#: run ENTRY` (without one, each entry once, in order),
 //! `#: flip WORD superlane N bits N N` and `#: under CONDITION CONDITION`. Lines that begin with `#=` say what came of it:
-//! cycles, the first numbers of each output with a hash of all, violations, a fault. `LOCKSTEP_BLESS=1` writes them anew; read the difference before you
-//! keep it.
+//! cycles, the first numbers of each output with a hash of all, violations, a fault. `LOCKSTEP_BLESS=1` writes them
+//! anew; read the difference before you keep it.
 //!
 //! Whatever a file expects, this also holds of it: text and file forms read back to equal programs; a program without
-//! violations has predicted = verified = executed cycles; runs on 1, 2 and 4 threads, and twice in a row, have one digest.
+//! violations has predicted = verified = executed cycles; runs on 1, 2 and 4 threads, and twice in a row, have one
+//! digest.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/orders.rs"]

@@ -12,7 +12,8 @@ const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Patterns that are run in linear time and bounded memory, wherever they come from: a tokenizer.json writes the same ones.
+/// Patterns that are run in linear time and bounded memory, wherever they come from: a tokenizer.json writes the same
+/// ones.
 pub(crate) const KNOWN_PATTERNS: [&str; 4] = [GPT2, LLAMA3, QWEN2, TEKKEN];
 
 #[derive(Clone, Copy)]

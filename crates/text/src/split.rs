@@ -52,14 +52,15 @@ pub(crate) struct PreTokenizer {
 /// A stretch of text, and whether the pattern matched it.
 type Piece = (usize, usize, bool);
 
-/// How GPT-2's pattern and those after it end: white space up to a word, less its last character, which the word may take.
+/// How GPT-2's pattern and those after it end: white space up to a word, less its last character, which the word may
+/// take.
 const SPACES: &str = r"|\s+(?!\S)|\s+";
 
 impl Pattern {
     /// A regular expression.
     ///
-    /// Those of `KNOWN_PATTERNS` run without their look-ahead, for which a matcher must be able to go back over any length
-    /// of white space: the run is matched whole, and its last character given back afterwards.
+    /// Those of `KNOWN_PATTERNS` run without their look-ahead, for which a matcher must be able to go back over any
+    /// length of white space: the run is matched whole, and its last character given back afterwards.
     pub(crate) fn regex(pattern: &str) -> Result<Self, Error> {
         if let Some(words) = pattern.strip_suffix(SPACES).filter(|_| KNOWN_PATTERNS.contains(&pattern)) {
             // Where line ends have an alternative of their own, white space that ends in one is its match.

@@ -1,7 +1,8 @@
 //! `cargo xtask load`: users of a served model who ask one question after the other, for as long as is wanted.
 //!
-//! Each question is one of 256, drawn by a seed: prompts and answers of all lengths, whole and streamed, greedy and drawn. An answer is an error unless it is whole and equal to what the same question got before. The task fails on any
-//! error, and where the server's memory grows beyond a bound after it has settled.
+//! Each question is one of 256, drawn by a seed: prompts and answers of all lengths, whole and streamed, greedy and
+//! drawn. An answer is an error unless it is whole and equal to what the same question got before. The task fails on
+//! any error, and where the server's memory grows beyond a bound after it has settled.
 
 mod memory;
 mod questions;

@@ -1,8 +1,8 @@
 //! `cargo xtask serving`: `lockstep serve` beside llama.cpp's `llama-server`, as their users see them.
 //!
 //! In a round each server is started, measured and ended, one after the other: the same file, threads, requests and
-//! client. Alternating spreads the machine's moods over all of them. With `--bits`, answers are compared instead: the same
-//! request alone, again, and beside others.
+//! client. Alternating spreads the machine's moods over all of them. With `--bits`, answers are compared instead: the
+//! same request alone, again, and beside others.
 
 mod ask;
 mod bits;

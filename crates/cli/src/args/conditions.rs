@@ -35,8 +35,8 @@ impl OnArguments {
     }
 }
 
-/// What the chips and links of a simulated system are like. Nothing of it changes a bit of an answer or a cycle of program
-/// time: what cannot be set right is reported.
+/// What the chips and links of a simulated system are like. Nothing of it changes a bit of an answer or a cycle of
+/// program time: what cannot be set right is reported.
 #[derive(Clone, Debug, Args)]
 pub struct ConditionArguments {
     /// Clocks are off, each by its own number of parts per million, drawn from -N to N

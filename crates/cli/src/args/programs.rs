@@ -204,8 +204,8 @@ pub struct SimulateArguments {
     /// Flip so many bits of memory before the run, to see them corrected or detected
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000), conflicts_with = "timing_only")]
     pub flip_bits: u32,
-    /// Chips (3) and links of chips (0.4) that are out of order, parted by commas. With --system, others stand in for dead
-    /// chips where they are wired alike
+    /// Chips (3) and links of chips (0.4) that are out of order, parted by commas. With --system, others stand in for
+    /// dead chips where they are wired alike
     #[arg(long, value_name = "LIST")]
     pub dead: Option<Outage>,
     #[command(flatten)]

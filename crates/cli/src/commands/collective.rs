@@ -28,7 +28,8 @@ struct Outcome<'a> {
     trace_digest: String,
 }
 
-/// Compiles, verifies, simulates with seeded numbers, and compares what each chip has at the end with what it should have.
+/// Compiles, verifies, simulates with seeded numbers, and compares what each chip has at the end with what it should
+/// have.
 pub fn collective(arguments: &CollectiveArguments) -> Result<()> {
     let system = system::open(&arguments.system)?;
     let collective = arguments.collective(system.chips);

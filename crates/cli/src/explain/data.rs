@@ -146,8 +146,8 @@ fn kind(inst: &Inst, queue: Queue) -> i64 {
     }
 }
 
-/// Reader's run, its issue, how many, operand, step, and the origin: 1 (block, run, issue), 2 (image, vector), 3 (binding,
-/// word), 4 (link, vector), or 0 for nothing and 5 for many. Imports are those of the block's first instance.
+/// Reader's run, its issue, how many, operand, step, and the origin: 1 (block, run, issue), 2 (image, vector), 3
+/// (binding, word), 4 (link, vector), or 0 for nothing and 5 for many. Imports are those of the block's first instance.
 fn edges(block: &Block, index: u32, instance: Option<&Instance>, listed: &[(Runs, Issues)]) -> Vec<[i64; 9]> {
     let mut edges = Vec::new();
     for edge in &block.flow {

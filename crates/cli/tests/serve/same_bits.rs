@@ -13,8 +13,8 @@ const TRIALS: usize = 50;
 /// What every prompt of the same kind begins with, so that it may be there already.
 const SYSTEM: &str = "You answer in few words, in plain English, and you never say what you are not asked for.";
 
-/// Servers one after the other, each with what it is started with: the same, a restart of it, one that keeps no prefix, and
-/// one that works in other pieces.
+/// Servers one after the other, each with what it is started with: the same, a restart of it, one that keeps no prefix,
+/// and one that works in other pieces.
 const SERVERS: [&[&str]; 4] = [
     &[],
     &[],

@@ -47,8 +47,8 @@ struct Event {
     hops: u32,
 }
 
-/// Sends everything on its way, each vector as soon as it is there and the link is free: what is ready first goes first, then
-/// in the order of the deliveries.
+/// Sends everything on its way, each vector as soon as it is there and the link is free: what is ready first goes
+/// first, then in the order of the deliveries.
 pub(crate) fn deliver(ensemble: &mut Ensemble<'_, '_>, deliveries: &[Delivery]) -> Result<Delivered, Error> {
     let mut found = Delivered::default();
     let mut events = BTreeSet::new();

@@ -21,8 +21,9 @@ use crate::compose::ensemble::Ensemble;
 use crate::error::Error;
 use crate::place::layout::{Layout, Zone};
 
-/// Slices of a hemisphere that values lie in, if it has so many: those next to the links. A chip of a node gets four byte planes
-/// from each of seven others and has four of its own; one cycle reads all of them if each lies in another slice.
+/// Slices of a hemisphere that values lie in, if it has so many: those next to the links. A chip of a node gets four
+/// byte planes from each of seven others and has four of its own; one cycle reads all of them if each lies in another
+/// slice.
 const SLICES: u8 = 32;
 
 /// What all chips do.

@@ -1,9 +1,9 @@
-//! Collectives: what chips exchange, as a program in which every vector has its link, its cycle on it, and the cycle in which it is
-//! taken. There is no queue to wait in; the verifier proves that no link carries two vectors at once, that each is taken
-//! when it has surely come, and that no receiver is asked to hold more than it can.
+//! Collectives: what chips exchange, as a program in which every vector has its link, its cycle on it, and the cycle in
+//! which it is taken. There is no queue to wait in; the verifier proves that no link carries two vectors at once, that
+//! each is taken when it has surely come, and that no receiver is asked to hold more than it can.
 //!
-//! Several ways are written down, and the one of the fewest cycles is kept: which that is depends on the cables and on how
-//! many vectors there are.
+//! Several ways are written down, and the one of the fewest cycles is kept: which that is depends on the cables and on
+//! how many vectors there are.
 
 pub(crate) mod deliver;
 mod draft;
@@ -162,8 +162,8 @@ fn check(system: &SystemSpec, collective: Collective, vectors: usize) -> Result<
     Ok(())
 }
 
-/// The ways to add up: among few chips those that use all cables at once, among nodes by nodes, and by a tree where neither
-/// can be.
+/// The ways to add up: among few chips those that use all cables at once, among nodes by nodes, and by a tree where
+/// neither can be.
 fn all_reduce(system: &SystemSpec, vectors: usize) -> Vec<Way<'_>> {
     if system.chips <= system.machine().package.chips_per_node {
         return vec![reduce::gather(system, vectors), reduce::scatter(system, vectors)];

@@ -37,8 +37,8 @@ pub(super) fn transfer(system: &SystemSpec, (from, to): (u32, u32), vectors: usi
     ways
 }
 
-/// From one chip to all others: over trees of shortest routes, and each vector first to another neighbour, which sends it to the
-/// others.
+/// From one chip to all others: over trees of shortest routes, and each vector first to another neighbour, which sends
+/// it to the others.
 pub(super) fn broadcast(system: &SystemSpec, from: u32, vectors: usize) -> Vec<Way<'_>> {
     let draft = |method, trees: &mut dyn Iterator<Item = Vec<Cable>>| {
         let mut draft = Draft::new(system, Collective::Broadcast { from }.name(), method);

@@ -25,8 +25,8 @@ impl<'a> Trees<'a> {
         Self { network, load: BTreeMap::new() }
     }
 
-    /// A tree from a chip to all others, nearest first. Of the cables by which a chip could be reached it takes the one that
-    /// is in the fewest trees so far, and of those the first.
+    /// A tree from a chip to all others, nearest first. Of the cables by which a chip could be reached it takes the one
+    /// that is in the fewest trees so far, and of those the first.
     pub(super) fn from(&mut self, chip: u32) -> Vec<Cable> {
         let hops = self.network.distances(chip);
         let mut others: Vec<u32> = (0..self.network.chips()).filter(|other| *other != chip).collect();
@@ -66,8 +66,8 @@ pub(crate) fn disjoint<'n>(
     })
 }
 
-/// A tree of shortest routes over open cables from chips that have a value, nearest first: until one of `to` is reached, or to
-/// all that can be.
+/// A tree of shortest routes over open cables from chips that have a value, nearest first: until one of `to` is
+/// reached, or to all that can be.
 pub(crate) fn tree(network: &Network, from: &[u32], to: &[u32], open: impl Fn(&Cable) -> bool) -> Vec<Cable> {
     let mut reached: BTreeSet<u32> = from.iter().copied().collect();
     let mut waiting: VecDeque<u32> = from.iter().copied().collect();
@@ -102,8 +102,9 @@ pub(crate) struct Deal<'r> {
 }
 
 impl Deal<'_> {
-    /// Gives the route of each of some vectors: one after the other, that vector and that route by which one comes first, of
-    /// several those of the fewest hops, and of these the first. `ahead` has the hops of a vector to where a route begins.
+    /// Gives the route of each of some vectors: one after the other, that vector and that route by which one comes
+    /// first, of several those of the fewest hops, and of these the first. `ahead` has the hops of a vector to where a
+    /// route begins.
     pub(crate) fn deal<V: Ord + Copy>(&self, vectors: &[V], ahead: impl Fn(V, usize) -> usize) -> Vec<usize> {
         let slot = u64::from(self.spec.c2c.vector_cycles);
         let ends: Vec<Option<u32>> = self.routes.iter().map(|route| route.last().map(|cable| cable.to_chip)).collect();

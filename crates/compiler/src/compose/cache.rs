@@ -1,5 +1,5 @@
-//! The key and value cache: rows of 16 bits as two byte planes, dealt round the pairs of slices of a run; exponents in one vector for
-//! each head and tile of positions, lanes being positions.
+//! The key and value cache: rows of 16 bits as two byte planes, dealt round the pairs of slices of a run; exponents in
+//! one vector for each head and tile of positions, lanes being positions.
 
 use std::ops::Range;
 

@@ -58,8 +58,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Self { chips, spec, wires, free: BTreeMap::new(), taken: BTreeMap::new(), aligned: false }
     }
 
-    /// Blocks that begin when the clocks of all chips have just been aligned: receives allow for the drift since, not for the
-    /// most that there may be.
+    /// Blocks that begin when the clocks of all chips have just been aligned: receives allow for the drift since, not
+    /// for the most that there may be.
     pub(crate) fn aligned(self) -> Self {
         Self { aligned: true, ..self }
     }
@@ -128,8 +128,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(copies.into_iter().collect())
     }
 
-    /// Sends a vector to all other chips, to new near words in other slices than those of copies that they have; where they find
-    /// it. To a chip that no link leads to directly, one that has the vector by then sends it on.
+    /// Sends a vector to all other chips, to new near words in other slices than those of copies that they have; where
+    /// they find it. To a chip that no link leads to directly, one that has the vector by then sends it on.
     fn spread(
         &mut self,
         from: usize,
@@ -159,8 +159,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(arrived)
     }
 
-    /// Sends a vector over several links of a chip: over those of a side together that are free together. Gives the cycles
-    /// of the sends.
+    /// Sends a vector over several links of a chip: over those of a side together that are free together. Gives the
+    /// cycles of the sends.
     pub(crate) fn send(&mut self, parcel: Parcel, wires: &[Wire]) -> Result<Vec<(Wire, u64)>, Error> {
         let mut together: BTreeMap<(Hemisphere, u64), Vec<Wire>> = BTreeMap::new();
         for wire in wires {
@@ -189,7 +189,8 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Ok(sent)
     }
 
-    /// The cycle in which a vector that was sent in another has come however slow the link and far apart the clocks may be.
+    /// The cycle in which a vector that was sent in another has come however slow the link and far apart the clocks may
+    /// be.
     fn arrival(&self, sent: u64) -> u64 {
         let at_once = sent + u64::from(exchange_cycles(self.spec));
         let most = u64::from(self.spec.c2c.slack_max_cycles);

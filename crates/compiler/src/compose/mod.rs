@@ -354,8 +354,9 @@ impl<'a, 'l> Composer<'a, 'l> {
         Ok(self.produced(producer, format, Made::Alu(op, operands.to_vec())))
     }
 
-    /// Brings operands to memory that are not there yet, where there is a way, and then makes copies of those that share a
-    /// slice: a value's only way may lead into another operand's slices whatever the cycle in which both are wanted.
+    /// Brings operands to memory that are not there yet, where there is a way, and then makes copies of those that
+    /// share a slice: a value's only way may lead into another operand's slices whatever the cycle in which both are
+    /// wanted.
     fn leave_apart(&mut self, operands: &[Operand]) -> Result<(), Error> {
         for operand in operands {
             let Operand::Value(value) = *operand else { continue };

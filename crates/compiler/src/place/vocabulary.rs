@@ -191,7 +191,8 @@ pub(crate) struct RowScales {
 }
 
 impl RowScales {
-    /// Places the table, behind the text of a hemisphere where one is given, and its maps for a row that stands first in its vector.
+    /// Places the table, behind the text of a hemisphere where one is given, and its maps for a row that stands first
+    /// in its vector.
     pub(crate) fn new(
         name: &str,
         (matrix, columns): (&Matrix<'_>, Range<usize>),

@@ -35,7 +35,8 @@ fn made(system: &str, collective: Collective, vectors: usize) -> Collected {
 /// What chips have, in bytes.
 type Held = Vec<(u32, Vec<u8>)>;
 
-/// Runs a program on random inputs of so few bits that no sum overflows; gives the bytes of all inputs and outputs by chip.
+/// Runs a program on random inputs of so few bits that no sum overflows; gives the bytes of all inputs and outputs by
+/// chip.
 fn run(made: &Collected) -> (Held, Held) {
     let program = &made.program;
     let linked = link(program);

@@ -70,8 +70,8 @@ fn in_flight(system: &str, split: Split) {
     }
 }
 
-/// A residual stream of 32 words, for which one cable is slow: some come sooner through the chip that has nothing to do. Where
-/// it would have, they do not; bits are the same.
+/// A residual stream of 32 words, for which one cable is slow: some come sooner through the chip that has nothing to
+/// do. Where it would have, they do not; bits are the same.
 fn hand_overs_pass_third_chips() {
     let chips = SystemSpec::preset("lockstep1:3").unwrap();
     let decoder = Decoder { layers: vec![(None, 0); 3], ..Decoder::llama(2560, 4, 2, 32) };

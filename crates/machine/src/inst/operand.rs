@@ -356,8 +356,8 @@ impl Field for Immediate {
 }
 
 named_field! {
-    /// What an ALU computes; each is the function of the same name in the arithmetic contract. Operands are `a`, `b`, `c`. A
-    /// NaN that is computed is 0x7fc00000.
+    /// What an ALU computes; each is the function of the same name in the arithmetic contract. Operands are `a`, `b`,
+    /// `c`. A NaN that is computed is 0x7fc00000.
     AluOp: 6 {
         /// `a` as it is; keeps a value for one more delay, or changes its format.
         Identity = "identity",

@@ -1,10 +1,10 @@
 //! The latency bound, and the chain of operands that the end of a block waits for.
 //!
-//! Both come from one longest path each: an issue can be no earlier than the operands allow (the bound), and, with the order
-//! in each queue kept, no earlier than one cycle after its predecessor (the chain). Operands on streams all arrive in the
-//! cycle they are read, most of them because they were sent so as to; so the chain follows, from the last effect back,
-//! the operand that could least have come earlier, or the predecessor in the queue where that is what held it up. Cycles by
-//! which the schedule is later than the chain asks for are waiting.
+//! Both come from one longest path each: an issue can be no earlier than the operands allow (the bound), and, with the
+//! order in each queue kept, no earlier than one cycle after its predecessor (the chain). Operands on streams all
+//! arrive in the cycle they are read, most of them because they were sent so as to; so the chain follows, from the last
+//! effect back, the operand that could least have come earlier, or the predecessor in the queue where that is what held
+//! it up. Cycles by which the schedule is later than the chain asks for are waiting.
 
 use std::collections::BTreeMap;
 

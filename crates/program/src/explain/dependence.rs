@@ -1,9 +1,9 @@
 //! Who waits for whom within a block, and how long at least.
 //!
-//! A block's flow edges name the producer of each operand; the timing rules say when a producer leaves its result and when
-//! a reader takes it. On streams and at outputs the difference is fixed; what lies in memory, arrays and accumulators may
-//! lie longer. An install waits for all loads since the one before; a table that is looked up counts as older than the
-//! block.
+//! A block's flow edges name the producer of each operand; the timing rules say when a producer leaves its result and
+//! when a reader takes it. On streams and at outputs the difference is fixed; what lies in memory, arrays and
+//! accumulators may lie longer. An install waits for all loads since the one before; a table that is looked up counts
+//! as older than the block.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! Why a program takes as long as it does: bounds, use of units, and the chain of operands that the end waits for.
 //!
-//! In: a sound [`Program`] alone. Out, for each block, phase and entry, [`Figures`]: cycles, issues by class of unit, lower
-//! bounds, and where the cycles of the critical chain go. It knows nothing of how a program was scheduled, and the verifier
-//! knows nothing of it. Start reading at [`explain`]; then [`dependence`] (who waits for whom, and how long at least),
-//! [`bounds`] and [`chain`].
+//! In: a sound [`Program`] alone. Out, for each block, phase and entry, [`Figures`]: cycles, issues by class of unit,
+//! lower bounds, and where the cycles of the critical chain go. It knows nothing of how a program was scheduled, and
+//! the verifier knows nothing of it. Start reading at [`explain`]; then [`dependence`] (who waits for whom, and how
+//! long at least), [`bounds`] and [`chain`].
 //!
 //! Bounds take the placement as given: which plane a tile is loaded into, which slice a word lies in, how far a value
 //! travels. ALUs and reducers are interchangeable. Blocks of a chip do not overlap, so bounds of a phase or an entry are
@@ -184,8 +184,8 @@ fn cycles_of(instance: &Instance, blocks: &[BlockFigures]) -> u64 {
     blocks.get(instance.block as usize).map_or(0, |block| block.figures.cycles)
 }
 
-/// The figures of a span of an entry, from the instances that lie in it whole, and how many these are. The chain is that of
-/// one chip: what its instances do not fill is waiting.
+/// The figures of a span of an entry, from the instances that lie in it whole, and how many these are. The chain is
+/// that of one chip: what its instances do not fill is waiting.
 fn span_figures(entry: &Entry, blocks: &[BlockFigures], chip: u32, (start, cycles): (u64, u64)) -> (Figures, u64) {
     let end = start.saturating_add(cycles);
     let mut sums: BTreeMap<u32, Figures> = BTreeMap::new();

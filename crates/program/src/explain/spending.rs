@@ -1,4 +1,5 @@
-//! Where the cycles of an entry go, over all its chips: each cycle counts once, for the first of these that holds somewhere.
+//! Where the cycles of an entry go, over all its chips: each cycle counts once, for the first of these that holds
+//! somewhere.
 
 use std::collections::BTreeMap;
 

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Blocks also take `cycles N`, `imports N` and, below `flow`, edges; entries take `cycles N`, phases, and imports below
-//! each `run`. [`print()`] writes them all. Who writes by hand leaves them out: [`Parsed::derive`] then says that they are
-//! still to be found. Phases may be named by hand.
+//! each `run`. [`print()`] writes them all. Who writes by hand leaves them out: [`Parsed::derive`] then says that they
+//! are still to be found. Phases may be named by hand.
 
 mod data;
 mod error;

@@ -11,8 +11,8 @@ use super::report::{Report, Violation, ViolationKind};
 use super::state::{Chip, Found};
 use crate::program::{BindingKind, Entry, Program};
 
-/// Runs an entry on all chips; `found` is called with the place of an instance in the entry and each operand that it reads
-/// from a lasting place. Returns the cycle after the last effect.
+/// Runs an entry on all chips; `found` is called with the place of an instance in the entry and each operand that it
+/// reads from a lasting place. Returns the cycle after the last effect.
 pub(crate) fn run(
     program: &Program<'_>,
     facts: &[Facts],

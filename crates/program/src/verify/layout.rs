@@ -126,9 +126,9 @@ fn bindings(program: &Program<'_>, report: &mut Report) {
     }
 }
 
-/// Bytes of text that a chip keeps in its western and in its eastern hemisphere (resident supply): each block that runs on
-/// it once. A queue's text lies in the queue's hemisphere; queues of the vector unit, which stands between the two, have
-/// theirs in the west if their number is even and in the east if it is odd.
+/// Bytes of text that a chip keeps in its western and in its eastern hemisphere (resident supply): each block that runs
+/// on it once. A queue's text lies in the queue's hemisphere; queues of the vector unit, which stands between the two,
+/// have theirs in the west if their number is even and in the east if it is odd.
 pub fn text_bytes(program: &Program<'_>, chip: u32) -> [u64; 2] {
     let spec = &program.machine;
     let mut bytes = [0; 2];
@@ -194,8 +194,8 @@ pub(crate) fn check_text(program: &Program<'_>, report: &mut Report) {
     }
 }
 
-/// Bytes of memory that a program takes on a chip: words of images and bindings, words that its instructions read or write
-/// anywhere else, and text. What cannot be decoded or leaves its bank is not counted.
+/// Bytes of memory that a program takes on a chip: words of images and bindings, words that its instructions read or
+/// write anywhere else, and text. What cannot be decoded or leaves its bank is not counted.
 pub fn bytes_used(program: &Program<'_>, chip: u32) -> u64 {
     let spec = &program.machine;
     let per_bank = spec.words_per_bank() as usize;

@@ -1,13 +1,14 @@
-//! Links between chips: every vector leads somewhere, is there when it is taken, and finds room when it comes, however far
-//! the clocks of both chips have drifted since they were aligned.
+//! Links between chips: every vector leads somewhere, is there when it is taken, and finds room when it comes, however
+//! far the clocks of both chips have drifted since they were aligned.
 //!
 //! # Why the bound on drift holds
 //!
 //! A chip's clock is in line with program time at the entry's start and where a `runtime_deskew` ends, but for its phase,
 //! less than a cycle. From there on an edge that program time puts n cycles later comes up to `n x ppm` millionths of a
-//! cycle early or late. What leaves n cycles after its chip's alignment and is taken m cycles after that of the other chip
-//! is nearer together or farther apart than program time says by less than `(n + m) x ppm` millionths of a cycle, and one
-//! cycle for the phases: [`Clocks::slack`] has `2 max(n, m)` in place of `n + m`. The time on the cable has no clock.
+//! cycle early or late. What leaves n cycles after its chip's alignment and is taken m cycles after that of the other
+//! chip is nearer together or farther apart than program time says by less than `(n + m) x ppm` millionths of a cycle,
+//! and one cycle for the phases: [`Clocks::slack`] has `2 max(n, m)` in place of `n + m`. The time on the cable has no
+//! clock.
 //!
 //! A chip that sends to itself counts both by one clock, and the cable is part of the chip: there is no drift, unless the
 //! clock was aligned in between.

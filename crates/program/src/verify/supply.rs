@@ -65,8 +65,8 @@ impl<'a> Supply<'a> {
         })
     }
 
-    /// The `ifetch` whose granule finds no room, by the issue after which it comes. What comes after the queue's last issue
-    /// is of no account.
+    /// The `ifetch` whose granule finds no room, by the issue after which it comes. What comes after the queue's last
+    /// issue is of no account.
     fn overflow(&self) -> Option<(u32, String)> {
         let insts = self.needs.last().map(|(.., issue)| self.facts.issues[*issue as usize].id.inst)?;
         let last = self.facts.issues_of(self.queue, insts).last()?;

@@ -1,7 +1,8 @@
 //! Who asks, and how much they may ask for.
 //!
-//! A request with a key is looked up in memory; the file of keys is read and written by a thread of its own ([`book`]), so
-//! that a slow or locked file holds nobody up. `account` keeps what a key has used of its limits, `bucket` is one limit.
+//! A request with a key is looked up in memory; the file of keys is read and written by a thread of its own ([`book`]),
+//! so that a slow or locked file holds nobody up. `account` keeps what a key has used of its limits, `bucket` is one
+//! limit.
 
 mod account;
 mod book;

@@ -1,8 +1,8 @@
 //! What a scraper reads: counts and times under `lockstep_*`, and under vLLM's names where that is asked for.
 //!
 //! Times of tokens are the engine's own stamps, so that a client that reads slowly does not change them: TTFT is from a
-//! request's arrival to its first token, ITL the gap between neighbouring tokens (none between those of one step), TPOT is
-//! (end to end - TTFT) / (tokens - 1), and tokens per second per user its inverse.
+//! request's arrival to its first token, ITL the gap between neighbouring tokens (none between those of one step), TPOT
+//! is (end to end - TTFT) / (tokens - 1), and tokens per second per user its inverse.
 
 mod names;
 mod text;

@@ -104,8 +104,8 @@ pub(crate) fn judge(case: &Case<'_>, original: &[Observed], mutations: &[Mutatio
     }
 }
 
-/// What verifier and linker say about mutants when the program claims nothing about its flow and its cycles: only that two
-/// things clash, or that nothing is where something is read.
+/// What verifier and linker say about mutants when the program claims nothing about its flow and its cycles: only that
+/// two things clash, or that nothing is where something is read.
 #[derive(Default)]
 pub(crate) struct Hazards {
     pub(crate) mutants: usize,

@@ -21,7 +21,8 @@ const ROUNDS: u64 = 4;
 /// Cycles between rounds.
 const ROUND: u64 = 500;
 
-/// When the rounds begin, and when those after the alignment do: the last ones before it leave hardly anything of the slack.
+/// When the rounds begin, and when those after the alignment do: the last ones before it leave hardly anything of the
+/// slack.
 const BEGINS: [u64; 2] = [32_500, 35_200];
 
 /// When the clocks are aligned.

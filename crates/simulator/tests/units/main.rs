@@ -1,4 +1,5 @@
-//! Vector and matrix units against the arithmetic contract, bit for bit, through programs that are built, verified, linked and run.
+//! Vector and matrix units against the arithmetic contract, bit for bit, through programs that are built, verified,
+//! linked and run.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod bench;
