@@ -196,3 +196,19 @@ fn cycles_are_spent_on_what_happens_in_them() {
     assert!(exchange >= u64::from(least), "{exchange} of {least}");
     assert!(memory > 0, "the first read and the last write");
 }
+
+/// Clocks that align first are waited for, and no vector is longer on its way for it.
+#[test]
+fn an_alignment_is_no_vector() {
+    let mut program = filetest("align");
+    let before = spending(&program).unwrap()[0];
+    let entry = &mut program.entries[0];
+    let is_align = |block: u32| program.blocks[block as usize].name == "align";
+    let mut first: Vec<_> = entry.instances.iter().filter(|instance| is_align(instance.block)).cloned().collect();
+    first.iter_mut().for_each(|instance| instance.start = 0);
+    entry.instances.iter_mut().for_each(|instance| instance.start += 252);
+    entry.instances.extend(first);
+    entry.instances.sort_by_key(|instance| (instance.chip, instance.start));
+    entry.cycles += 252;
+    assert_eq!(spending(&program).unwrap()[0], Spending { wait: before.wait + 252, ..before });
+}

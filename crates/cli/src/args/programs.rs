@@ -11,7 +11,7 @@ Examples:
   lockstep compile --system lockstep1:1 --context 256 -o smollm2.lks
   lockstep compile --system lockstep1:8 --split tensor -o node.lks
   lockstep compile -m ./model.gguf --system my.toml -o model.lks --json | jq .phases
-  lockstep compile --config config.json --system lockstep1:576 --context 4096 --json
+  lockstep compile --config config.json --system lockstep1:576 --context 2048 --json
   lockstep run --on lockstep1:1 \"Hello\"        compiles once, and answers with the program";
 
 /// What to compile, and for which machine.

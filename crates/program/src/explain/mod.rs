@@ -109,7 +109,7 @@ pub struct PhaseFigures {
     pub name: String,
     /// Its first cycle.
     pub start: u64,
-    /// Instances that lie in it, on all chips.
+    /// Instances that begin in it, on all chips.
     pub instances: u64,
     /// Its figures.
     pub figures: Figures,
@@ -184,16 +184,16 @@ fn cycles_of(instance: &Instance, blocks: &[BlockFigures]) -> u64 {
     blocks.get(instance.block as usize).map_or(0, |block| block.figures.cycles)
 }
 
-/// The figures of a span of an entry, from the instances that lie in it whole, and how many these are. The chain is
-/// that of one chip: what its instances do not fill is waiting.
+/// The figures of a span of an entry, from the instances that begin in it, and how many these are: chips that have
+/// nothing to do may begin with what is next before others have ended. The chain is that of one chip: what its
+/// instances do not fill is waiting.
 fn span_figures(entry: &Entry, blocks: &[BlockFigures], chip: u32, (start, cycles): (u64, u64)) -> (Figures, u64) {
     let end = start.saturating_add(cycles);
     let mut sums: BTreeMap<u32, Figures> = BTreeMap::new();
     let mut count = 0;
     for instance in &entry.instances {
         let Some(block) = blocks.get(instance.block as usize) else { continue };
-        let inside = instance.start >= start && instance.start.saturating_add(block.figures.cycles) <= end;
-        if inside {
+        if (start..end).contains(&instance.start) {
             sums.entry(instance.chip).or_default().add(&block.figures);
             count += 1;
         }
