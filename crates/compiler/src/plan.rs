@@ -59,12 +59,14 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room
     let all: Vec<Vec<u32>> =
         (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
     let costs = costs(network, size as usize, chips.machine);
-    // Before anything is made of sizes that a file may only claim. A table that is embedding and head counts twice.
-    let bytes = costs.iter().map(|cost| cost.bytes);
-    let least = if all.len() == 1 { bytes.sum() } else { bytes.max().unwrap_or_default() };
-    if least > 2 * chips.machine.sram_bytes() {
+    // Nothing is made of sizes that a file may only claim. A table that is embedding and head counts twice.
+    let believed = 2 * chips.machine.sram_bytes();
+    if costs.iter().any(|cost| cost.bytes > believed) {
         return Err(Error::Layers { fit: 0, count: costs.len() });
     }
+    // One group may find room where none was counted: its memory alone can tell.
+    let is_likely = all.len() == 1 && costs.iter().map(|cost| cost.bytes).sum::<u64>() <= believed;
+    let room = if is_likely { u64::MAX } else { room };
     let wanted = deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size, groups: all.len() })?;
     let cables = chips.cables();
     let order = path(&all, cables, wanted.len()).ok_or_else(|| {
@@ -126,8 +128,6 @@ fn costs(network: &Network<'_>, ranks: usize, spec: &MachineSpec) -> Vec<Cost> {
 /// Consecutive layers for `groups` groups, or for one each, so that no group has more than `room` bytes and the most
 /// expensive one is as cheap as can be; or how many groups it takes at least.
 fn deal(costs: &[Cost], room: u64, groups: usize) -> Result<Vec<Range<usize>>, usize> {
-    // One group may find room where none was counted: its memory alone can tell.
-    let room = if groups == 1 { u64::MAX } else { room };
     let cut = |most: u64| {
         let (mut ranges, mut first, mut sum) = (Vec::new(), 0, Cost::default());
         for (layer, cost) in costs.iter().enumerate() {
