@@ -71,8 +71,10 @@ pub fn simulate(arguments: &SimulateArguments) -> Result<ExitCode> {
 /// The conditions of the run. Where the system is given, chips of it that are wired alike stand in for dead ones.
 fn conditions(arguments: &SimulateArguments, program: &Program<'_>, system: Option<&SystemSpec>) -> Result<Conditions> {
     let mut conditions = arguments.conditions.conditions(arguments.seed);
-    if arguments.timing_only && arguments.conditions.link_error_rate > 0.0 {
-        bail!("--link-error-rate changes what arrives, and with --timing-only nothing is sent: leave out one of them");
+    if arguments.timing_only && conditions.link_errors + conditions.link_losses > 0 {
+        bail!(
+            "errors and losses on links change what arrives, and with --timing-only nothing is sent: leave out one of them"
+        );
     }
     let Some(outage) = &arguments.dead else { return Ok(conditions) };
     conditions.outage = outage.clone();
