@@ -205,8 +205,12 @@ fn an_alignment_is_no_vector() {
     let entry = &mut program.entries[0];
     let is_align = |block: u32| program.blocks[block as usize].name == "align";
     let mut first: Vec<_> = entry.instances.iter().filter(|instance| is_align(instance.block)).cloned().collect();
-    first.iter_mut().for_each(|instance| instance.start = 0);
-    entry.instances.iter_mut().for_each(|instance| instance.start += 252);
+    for instance in &mut first {
+        instance.start = 0;
+    }
+    for instance in &mut entry.instances {
+        instance.start += 252;
+    }
     entry.instances.extend(first);
     entry.instances.sort_by_key(|instance| (instance.chip, instance.start));
     entry.cycles += 252;
