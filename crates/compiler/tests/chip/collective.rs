@@ -15,6 +15,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("collective::gathered_vectors_are_those_that_were_there", gathered_vectors_are_those_that_were_there),
     ("collective::broadcasts_reach_all", broadcasts_reach_all),
     ("collective::transfers_arrive", transfers_arrive),
+    ("collective::cycles_are_those_of_the_tables", cycles_are_those_of_the_tables),
     ("collective::a_way_that_takes_too_long_leaves_others", a_way_that_takes_too_long_leaves_others),
 ];
 
@@ -143,6 +144,17 @@ fn transfers_arrive() {
         assert_eq!(inputs, [(from, outputs[0].1.clone())], "{system}");
         assert_eq!(outputs[0].0, to);
     }
+}
+
+/// Of the tables in docs/network.md.
+fn cycles_are_those_of_the_tables() {
+    let tried = |system: &str, collective, vectors| made(system, collective, vectors).tried;
+    let transfer = |vectors| tried("lockstep1:8", Collective::Transfer { from: 0, to: 7 }, vectors);
+    assert_eq!(transfer(13), [(Method::Shortest, 596)]);
+    assert_eq!(transfer(26), [(Method::Shortest, 911), (Method::Detours, 644)]);
+    assert_eq!(transfer(100), [(Method::Shortest, 2681), (Method::Detours, 907)]);
+    assert!(tried("lockstep1:8", Collective::AllReduce, 1).contains(&(Method::Gather, 412)));
+    assert_eq!(tried("lockstep1:256", Collective::AllReduce, 1), [(Method::Nodes, 1232)]);
 }
 
 /// Longer than clocks stay in line by one way, not by the other.

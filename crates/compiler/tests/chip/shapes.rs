@@ -10,15 +10,21 @@ use lockstep_compiler::{Chips, Options, Split, compile};
 use lockstep_kernels::Kernels;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::SystemSpec;
+use lockstep_models::from_hf_config;
 use lockstep_models::weights::contract_weights;
 use lockstep_program::Program;
 use lockstep_program::program::Content;
 use lockstep_simulator::{Error, Linked, Simulator};
+use std::path::Path;
 
 /// All of them.
 pub const TESTS: &[(&str, fn())] = &[
     ("shapes::the_program_is_that_of_weights_but_for_their_bytes", the_program_is_that_of_weights_but_for_their_bytes),
     ("shapes::chips_share_shapes_too", chips_share_shapes_too),
+    ("shapes::two_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 2, 12_208)),
+    ("shapes::four_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 4, 7_893)),
+    ("shapes::a_node_shares_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 8, 6_273)),
+    ("shapes::a_node_shares_a_layer_of_70b", || a_layer_of("llama-2-70b.json", 8, 10_936)),
 ];
 
 fn the_program_is_that_of_weights_but_for_their_bytes() {
@@ -42,6 +48,21 @@ fn chips_share_shapes_too() {
         let decoder = Decoder { vocabulary: 700, ..Decoder::qwen3(640, 8, 4, 64) };
         check(&decoder, SourceType::Q4_0, Q4_0, (&chips).into(), &options);
     }
+}
+
+/// One layer of a large model that so many chips share takes the cycles of the table in docs/benchmarks.md.
+fn a_layer_of(file: &str, count: u32, cycles: u64) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/models").join(file);
+    let mut config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    config["num_hidden_layers"] = 1.into();
+    config["vocab_size"] = 320.into();
+    let (_, graph) = from_hf_config(&config).unwrap();
+    let chips = SystemSpec::preset(&format!("lockstep1:{count}")).unwrap();
+    let (name, contexts, split) = ("layer".into(), vec![2048], Split::Tensor);
+    let options = Options { name, contexts, split, ..Options::default() };
+    let program = compile(&graph, Q4_0, &chips, &options).unwrap_or_else(|error| panic!("{error}"));
+    let layers = program.entries[0].phases.iter().filter(|phase| phase.name == "layer");
+    assert_eq!(layers.map(|phase| phase.cycles).collect::<Vec<_>>(), [cycles]);
 }
 
 fn check(decoder: &Decoder, source: SourceType, format: Format, chips: Chips<'_>, options: &Options) {
