@@ -14,11 +14,14 @@ pub struct ValueFault {
 }
 
 /// The bit pattern of a value's magnitude; magnitudes compare as these integers.
+#[inline(always)]
 pub fn magnitude_bits(x: f32) -> u32 {
     x.to_bits() & 0x7FFF_FFFF
 }
 
 /// The largest magnitude's bits, or a fault where it is out of range.
+// Inlined, so that each set of kernels compiles it with its own vectors.
+#[inline(always)]
 pub fn checked_maximum(x: &[f32]) -> Result<u32, ValueFault> {
     let bits = x.iter().fold(0, |max, &v| max.max(magnitude_bits(v)));
     if bits >= FAULT_BITS { Err(ValueFault { magnitude: f32::from_bits(bits) }) } else { Ok(bits) }

@@ -210,9 +210,15 @@ impl Step<'_> {
     fn gather(&self, value: &Value, at: usize, from: usize, out: &mut [f32]) {
         let rows = self.count(value.rows);
         let all = self.read(value, &(0..value.width.div_ceil(BLOCK)));
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let start = ((from / BLOCK + block) * rows + at) * BLOCK;
-            out.copy_from_slice(&all[start..start + out.len()]);
+        let (all, _) = all.as_chunks::<BLOCK>();
+        let (whole, rest) = out.as_chunks_mut::<BLOCK>();
+        // Blocks of a known length are copied by a load and a store, not by a call.
+        let mut source = all[from / BLOCK * rows + at..].iter().step_by(rows);
+        for (out, block) in whole.iter_mut().zip(&mut source) {
+            *out = *block;
+        }
+        if let Some(block) = source.next() {
+            rest.copy_from_slice(&block[..rest.len()]);
         }
     }
 

@@ -12,32 +12,26 @@ use std::arch::x86_64::*;
 /// Tokens that one pass over a block serves.
 const TOKENS: usize = 4;
 
-/// Calls `pass::<T>` and then `finish` for each run of at most [`TOKENS`] tokens.
+/// Calls `finish` for each token with its sums, in passes of at most [`TOKENS`] tokens.
 macro_rules! for_tokens {
     ($matrix:expr, $x:expr, $block:expr, $finish:expr) => {
         let mut token = 0;
         while token < $x.tokens() {
             match $x.tokens() - token {
-                1 => pass::<1>($matrix, $x, $block, token)
-                    .into_iter()
-                    .enumerate()
-                    .for_each(|(t, acc)| $finish(token + t, acc)),
-                2 => pass::<2>($matrix, $x, $block, token)
-                    .into_iter()
-                    .enumerate()
-                    .for_each(|(t, acc)| $finish(token + t, acc)),
-                3 => pass::<3>($matrix, $x, $block, token)
-                    .into_iter()
-                    .enumerate()
-                    .for_each(|(t, acc)| $finish(token + t, acc)),
-                _ => pass::<TOKENS>($matrix, $x, $block, token)
-                    .into_iter()
-                    .enumerate()
-                    .for_each(|(t, acc)| $finish(token + t, acc)),
+                1 => for_tokens!(@pass 1, $matrix, $x, $block, token, $finish),
+                2 => for_tokens!(@pass 2, $matrix, $x, $block, token, $finish),
+                3 => for_tokens!(@pass 3, $matrix, $x, $block, token, $finish),
+                _ => for_tokens!(@pass TOKENS, $matrix, $x, $block, token, $finish),
             }
             token += TOKENS;
         }
     };
+    (@pass $tokens:expr, $matrix:expr, $x:expr, $block:expr, $token:expr, $finish:expr) => {{
+        let sums = pass::<{ $tokens }>($matrix, $x, $block, $token);
+        for t in 0..$tokens {
+            $finish($token + t, sums[t]);
+        }
+    }};
 }
 
 /// One block of 8 rows for all tokens; `out` is `[token][8]`.
@@ -58,7 +52,9 @@ pub(crate) fn block_integers(matrix: &PackedMatrix<'_>, x: &Activations<'_>, blo
             let mut rows = [0_i64; 4];
             // SAFETY: 4 numbers of 64 bits.
             unsafe { _mm256_storeu_si256(rows.as_mut_ptr().cast(), acc) };
-            (0..4).for_each(|row| out[2 * row + half] = rows[row]);
+            for row in 0..4 {
+                out[2 * row + half] = rows[row];
+            }
         }
     });
 }
@@ -75,10 +71,13 @@ fn pass<const T: usize>(
     let groups = layout.groups();
     assert!(x.codes.len() == x.tokens() * groups * GROUP && x.scales.len() == x.tokens() * groups);
     assert!(token + T <= x.tokens());
-    let bytes = matrix.block(block).as_ptr();
-    let codes: [*const i8; T] = std::array::from_fn(|t| x.codes[(token + t) * groups * GROUP..].as_ptr());
-    let scales: [*const i32; T] = std::array::from_fn(|t| x.scales[(token + t) * groups..].as_ptr().cast());
-    let input = Input { bytes, groups, group_bytes: layout.group_bytes(), codes, scales };
+    let input = Input {
+        bytes: matrix.block(block).as_ptr(),
+        groups,
+        group_bytes: layout.group_bytes(),
+        codes: x.codes[token * groups * GROUP..].as_ptr(),
+        scales: x.scales[token * groups..].as_ptr().cast(),
+    };
     // SAFETY: the asserts above and `PackedMatrix::block` hold every pointer's range: `groups` groups of
     // `group_bytes` weights, of 32 codes and of one `GroupScale`.
     unsafe {
@@ -103,29 +102,32 @@ pub(crate) fn unreachable_format() -> ! {
     unreachable!("a table codebook with offsets is refused when a matrix is opened")
 }
 
-struct Input<const T: usize> {
+/// A block and the tokens from one on.
+struct Input {
     bytes: *const u8,
     groups: usize,
     group_bytes: usize,
-    codes: [*const i8; T],
-    scales: [*const i32; T],
+    codes: *const i8,
+    scales: *const i32,
 }
 
-impl<const T: usize> Input<T> {
+impl Input {
     /// Quad `quad` of token `t` in group `group`, in every 32-bit lane.
     #[target_feature(enable = "avx2")]
     #[inline]
     unsafe fn quad(&self, t: usize, group: usize, quad: usize) -> __m256i {
-        // SAFETY: the caller keeps `group < groups` and `quad < 8`.
-        unsafe { _mm256_set1_epi32(self.codes[t].add(group * GROUP + quad * 4).cast::<i32>().read_unaligned()) }
+        // SAFETY: the caller keeps `group < groups` and `quad < 8`, and `t` below its number of tokens.
+        let at = unsafe { self.codes.add((t * self.groups + group) * GROUP + quad * 4) };
+        // SAFETY: as above.
+        _mm256_set1_epi32(unsafe { at.cast::<i32>().read_unaligned() })
     }
 
     /// Field `field` (start, sum, scale) of token `t` in group `group`, in every lane.
     #[target_feature(enable = "avx2")]
     #[inline]
     unsafe fn scale(&self, t: usize, group: usize, field: usize) -> __m256i {
-        // SAFETY: the caller keeps `group < groups`; a `GroupScale` is `SCALE_FIELDS` times an i32.
-        unsafe { _mm256_set1_epi32(self.scales[t].add(group * SCALE_FIELDS + field).read()) }
+        // SAFETY: as in `quad`; a `GroupScale` is `SCALE_FIELDS` times an i32.
+        _mm256_set1_epi32(unsafe { self.scales.add((t * self.groups + group) * SCALE_FIELDS + field).read() })
     }
 }
 
@@ -139,7 +141,7 @@ fn accumulate(acc: &mut [__m256i; 2], integer: __m256i, scale: __m256i) {
 
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn lb4_affine<const T: usize, const OFFSET: bool>(input: &Input<T>) -> [[__m256i; 2]; T] {
+unsafe fn lb4_affine<const T: usize, const OFFSET: bool>(input: &Input) -> [[__m256i; 2]; T] {
     let mut acc = [[_mm256_setzero_si256(); 2]; T];
     let low_mask = _mm256_set1_epi8(15);
     for group in 0..input.groups {
@@ -199,7 +201,7 @@ fn accumulate_scaled(acc: &mut [__m256i; 2], dot: __m256i, d: __m256i, scale: __
 
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn lb4_table<const T: usize>(input: &Input<T>, codebook: [i8; 16]) -> [[__m256i; 2]; T] {
+unsafe fn lb4_table<const T: usize>(input: &Input, codebook: [i8; 16]) -> [[__m256i; 2]; T] {
     let mut acc = [[_mm256_setzero_si256(); 2]; T];
     let low_mask = _mm256_set1_epi8(15);
     // SAFETY: a codebook is 16 bytes.
@@ -231,7 +233,7 @@ unsafe fn lb4_table<const T: usize>(input: &Input<T>, codebook: [i8; 16]) -> [[_
 
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn lb8<const T: usize>(input: &Input<T>) -> [[__m256i; 2]; T] {
+unsafe fn lb8<const T: usize>(input: &Input) -> [[__m256i; 2]; T] {
     let mut acc = [[_mm256_setzero_si256(); 2]; T];
     for group in 0..input.groups {
         // SAFETY: within the ranges that `pass` asserted.
@@ -260,10 +262,10 @@ unsafe fn lb8<const T: usize>(input: &Input<T>) -> [[__m256i; 2]; T] {
 /// `rn(acc) * 2^(j + E)` of 8 rows.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn finish(acc: [__m256i; 2], exponents: [i8; 8], exponent: i32, out: &mut [f32]) {
+fn finish(acc: [__m256i; 2], exponents: u64, exponent: i32, out: &mut [f32]) {
     let (even, odd) = (to_f32(acc[0]), to_f32(acc[1]));
     let rows = _mm256_set_m128(_mm_unpackhi_ps(even, odd), _mm_unpacklo_ps(even, odd));
-    let j = _mm256_cvtepi8_epi32(_mm_set1_epi64x(i64::from_le_bytes(exponents.map(|e| e as u8))));
+    let j = _mm256_cvtepi8_epi32(_mm_set1_epi64x(exponents as i64));
     let field = _mm256_add_epi32(j, _mm256_set1_epi32(exponent + 127));
     let y = _mm256_mul_ps(rows, _mm256_castsi256_ps(_mm256_slli_epi32(field, 23)));
     assert!(out.len() == BLOCK_ROWS);

@@ -73,9 +73,9 @@ macro_rules! for_pairs {
 pub(crate) fn blocks(matrix: &PackedMatrix<'_>, x: &Activations<'_>, blocks: Range<usize>, out: &mut [f32]) {
     let width = x.tokens() * BLOCK_ROWS;
     for_pairs!(blocks, width, out, |two: [usize; 2], low: &mut [f32], high: &mut [f32]| {
-        let exponents = [matrix.exponents(two[0]), matrix.exponents(two[1])];
-        let exponents = exponents.map(|e| i64::from_le_bytes(e.map(|e| e as u8)));
-        let exponents = _mm512_cvtepi8_epi32(_mm_set_epi64x(exponents[1], exponents[0]));
+        let [first, second] = two;
+        let exponents = _mm_set_epi64x(matrix.exponents(second) as i64, matrix.exponents(first) as i64);
+        let exponents = _mm512_cvtepi8_epi32(exponents);
         for_tokens!(matrix, x, two, |token: usize, sums: Sums| {
             let rows = finish(sums, exponents, x.exponents[token]);
             let at = token * BLOCK_ROWS..(token + 1) * BLOCK_ROWS;

@@ -10,14 +10,14 @@ const TOKENS: usize = 32;
 
 /// One block of 8 rows for all tokens; `out` is `[token][8]`.
 pub(crate) fn block(matrix: &PackedMatrix<'_>, x: &Activations<'_>, block: usize, out: &mut [f32]) {
-    let exponents = matrix.exponents(block);
+    let exponents = matrix.exponents(block).to_le_bytes();
     for (part, out) in out.chunks_mut(TOKENS * BLOCK_ROWS).enumerate() {
         let mut integers = [0; TOKENS * BLOCK_ROWS];
         let integers = &mut integers[..out.len()];
         some_tokens(matrix, x, block, part * TOKENS, integers);
         for (at, (out, acc)) in out.iter_mut().zip(integers).enumerate() {
             let exponent = x.exponents[part * TOKENS + at / BLOCK_ROWS];
-            *out = finish(*acc, exponents[at % BLOCK_ROWS], exponent, None);
+            *out = finish(*acc, exponents[at % BLOCK_ROWS] as i8, exponent, None);
         }
     }
 }

@@ -86,19 +86,23 @@ impl<'a> PackedMatrix<'a> {
     }
 
     /// The geometry.
+    #[inline]
     pub fn layout(&self) -> &PackedLayout {
         &self.layout
     }
 
     /// The bytes of block `block`.
+    #[inline]
     pub fn block(&self, block: usize) -> &'a [u8] {
         let bytes = self.layout.block_bytes();
         &self.blocks[block * bytes..][..bytes]
     }
 
-    /// The row exponents of block `block`.
-    pub fn exponents(&self, block: usize) -> [i8; BLOCK_ROWS] {
-        std::array::from_fn(|row| self.exponents[block * BLOCK_ROWS + row] as i8)
+    /// The row exponents of block `block`, a byte each, the first row's lowest.
+    #[inline]
+    pub fn exponents(&self, block: usize) -> u64 {
+        let (blocks, _) = self.exponents.as_chunks::<BLOCK_ROWS>();
+        u64::from_le_bytes(blocks[block])
     }
 
     /// One group of one row: its 32 codes, D and O.
