@@ -137,7 +137,7 @@ pub(crate) enum Pattern {
     Rows,
     /// Each everything, of a copy of its own.
     Private,
-    /// All of it.
+    /// All of it, or parts that another stage does not have.
     All,
 }
 
@@ -456,11 +456,9 @@ fn touches(stage: &Stage, private: bool) -> Vec<(Buffer, Pattern, bool)> {
             let target = if heads.role == HeadRole::Query { Buffer::Query } else { Buffer::Kv(heads.layer) };
             vec![value(&heads.source, All, false), (target, Pattern::Heads, true)]
         }
-        Stage::Attend(attend) => vec![
-            (Buffer::Query, Pattern::Heads, false),
-            (Buffer::Kv(attend.layer), All, false),
-            value(&attend.out, Pattern::Heads, true),
-        ],
+        Stage::Attend(attend) => {
+            vec![(Buffer::Query, All, false), (Buffer::Kv(attend.layer), All, false), value(&attend.out, All, true)]
+        }
         Stage::Add { x, y, out } | Stage::Mul { x, y, out } => {
             vec![value(x, Blocks, false), value(y, Blocks, false), value(out, Blocks, true)]
         }

@@ -414,39 +414,52 @@ impl Step<'_> {
         start..start + cache.capacity
     }
 
+    /// Heads of rows are dealt by the positions that they look at, so that workers are done at once.
     fn attend(&self, attend: &Attend, worker: usize, own: &mut Own) {
-        let (count, size) = (self.count(attend.out.rows), padded_head(attend.head_size));
-        let per_head = attend.head_size / BLOCK;
-        for head in share(attend.heads, worker, self.workers) {
-            let target = self.write(&attend.out, &(head * per_head..(head + 1) * per_head));
-            let kv_head = head * attend.kv_heads / attend.heads;
-            for at in 0..count {
-                let row = self.rows[self.row(attend.out.rows, at)];
-                let Some(cache) = &self.sequences[row.sequence] else { continue };
-                let positions = self.positions(cache, attend.layer, kv_head);
-                let span = positions.start * size..positions.end * size;
-                let slot = head * count + at;
-                // SAFETY: keys, values and queries were written before the last meeting or by this worker.
-                let (cache, codes, exponent) = unsafe {
-                    let cache = HeadCache {
-                        head_size: size,
-                        keys: cache.keys.read(span.clone()),
-                        values: cache.values.read(span),
-                        key_exponents: cache.key_exponents.read(positions.clone()),
-                        value_exponents: cache.value_exponents.read(positions),
-                    };
-                    let codes = self.buffers.query.read(slot * size..(slot + 1) * size);
-                    (cache, codes, self.buffers.query_exponents.read(slot..slot + 1)[0])
-                };
-                let end = row.position + 1;
-                let first = attend.window.map_or(0, |window| end.saturating_sub(window));
-                let query = Query { codes, exponent, first, end, scale: attend.scale, cap: attend.cap };
-                let out = &mut own.row[..size];
-                self.kernels.attend(&query, &cache, &mut own.attention, out);
-                for (block, out) in out[..attend.head_size].chunks_exact(BLOCK).enumerate() {
-                    target[(block * count + at) * BLOCK..][..BLOCK].copy_from_slice(out);
-                }
+        let count = self.count(attend.out.rows);
+        let visible = |at: usize| {
+            let end = self.rows[self.row(attend.out.rows, at)].position + 1;
+            attend.window.map_or(0, |window| end.saturating_sub(window))..end
+        };
+        let all = attend.heads * (0..count).map(|at| visible(at).len()).sum::<usize>();
+        let mut before = 0;
+        for (head, at) in (0..attend.heads).flat_map(|head| (0..count).map(move |at| (head, at))) {
+            if before * self.workers / all == worker {
+                self.attend_one(attend, (head, at), visible(at), own);
             }
+            before += visible(at).len();
+        }
+    }
+
+    /// Attention of one head of one row, to some positions.
+    fn attend_one(&self, attend: &Attend, (head, at): (usize, usize), visible: Range<usize>, own: &mut Own) {
+        let (count, size) = (self.count(attend.out.rows), padded_head(attend.head_size));
+        let row = self.rows[self.row(attend.out.rows, at)];
+        let Some(cache) = &self.sequences[row.sequence] else { return };
+        let positions = self.positions(cache, attend.layer, head * attend.kv_heads / attend.heads);
+        let span = positions.start * size..positions.end * size;
+        let slot = head * count + at;
+        // SAFETY: keys, values and queries were written before the last meeting.
+        let (cache, codes, exponent) = unsafe {
+            let cache = HeadCache {
+                head_size: size,
+                keys: cache.keys.read(span.clone()),
+                values: cache.values.read(span),
+                key_exponents: cache.key_exponents.read(positions.clone()),
+                value_exponents: cache.value_exponents.read(positions),
+            };
+            let codes = self.buffers.query.read(slot * size..(slot + 1) * size);
+            (cache, codes, self.buffers.query_exponents.read(slot..slot + 1)[0])
+        };
+        let Range { start: first, end } = visible;
+        let query = Query { codes, exponent, first, end, scale: attend.scale, cap: attend.cap };
+        let out = &mut own.row[..size];
+        self.kernels.attend(&query, &cache, &mut own.attention, out);
+        let target = &self.buffers.values[attend.out.buffer];
+        for (block, out) in out[..attend.head_size].chunks_exact(BLOCK).enumerate() {
+            let start = ((head * (attend.head_size / BLOCK) + block) * count + at) * BLOCK;
+            // SAFETY: no other worker has this head of this row.
+            unsafe { target.write(start..start + BLOCK).copy_from_slice(out) };
         }
     }
 
