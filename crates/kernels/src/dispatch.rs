@@ -76,7 +76,7 @@ impl Kernels {
         let width = x.tokens() * BLOCK_ROWS;
         assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
         #[cfg(target_arch = "x86_64")]
-        if self.0 == Level::Avx512 {
+        if self.0 == Level::Avx512 && x.tokens() >= crate::matmul_avx512::MANY {
             // SAFETY: this level is made only where AVX-512 with VNNI was detected.
             return unsafe { crate::matmul_avx512::blocks(matrix, x, blocks, out) };
         }
@@ -96,7 +96,7 @@ impl Kernels {
         let width = x.tokens() * BLOCK_ROWS;
         assert_eq!(out.len(), blocks.len() * width, "one output for each row and token");
         #[cfg(target_arch = "x86_64")]
-        if self.0 == Level::Avx512 {
+        if self.0 == Level::Avx512 && x.tokens() >= crate::matmul_avx512::MANY {
             // SAFETY: this level is made only where AVX-512 with VNNI was detected.
             return unsafe { crate::matmul_avx512::integers(matrix, x, blocks, out) };
         }

@@ -12,6 +12,9 @@ use std::arch::x86_64::*;
 /// Tokens that one pass over a block serves.
 const TOKENS: usize = 4;
 
+/// Bytes between what is read and what is asked for.
+const AHEAD: usize = 4096;
+
 /// Calls `finish` for each token with its sums, in passes of at most [`TOKENS`] tokens.
 macro_rules! for_tokens {
     ($matrix:expr, $x:expr, $block:expr, $finish:expr) => {
@@ -131,6 +134,16 @@ impl Input {
     }
 }
 
+/// Asks for the lines of a group that is read a little later: weights come from memory once in a step. Asking beyond the
+/// end does nothing.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn prefetch<const LINES: usize>(group: *const u8) {
+    for line in 0..LINES {
+        _mm_prefetch::<_MM_HINT_T0>(group.wrapping_add(AHEAD + 64 * line).cast());
+    }
+}
+
 /// `acc[even rows, odd rows] += A * integer`.
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -148,8 +161,7 @@ unsafe fn lb4_affine<const T: usize, const OFFSET: bool>(input: &Input) -> [[__m
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = input.bytes.add(group * input.group_bytes);
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(2048).cast());
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(2112).cast());
+            prefetch::<3>(at);
             let mut sums: [__m256i; T] = [_mm256_setzero_si256(); T];
             for t in 0..T {
                 sums[t] = input.scale(t, group, 0);
@@ -210,6 +222,7 @@ unsafe fn lb4_table<const T: usize>(input: &Input, codebook: [i8; 16]) -> [[__m2
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = input.bytes.add(group * input.group_bytes);
+            prefetch::<3>(at);
             let mut sums: [__m256i; T] = [_mm256_setzero_si256(); T];
             for vector in 0..4 {
                 let raw = _mm256_loadu_si256(at.add(vector * 32).cast());
@@ -239,9 +252,7 @@ unsafe fn lb8<const T: usize>(input: &Input) -> [[__m256i; 2]; T] {
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = input.bytes.add(group * input.group_bytes);
-            for line in 0..4 {
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(2048 + 64 * line).cast());
-            }
+            prefetch::<5>(at);
             let mut sums: [__m256i; T] = [_mm256_setzero_si256(); T];
             for vector in 0..8 {
                 let weights = _mm256_loadu_si256(at.add(vector * 32).cast());

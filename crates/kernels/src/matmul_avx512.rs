@@ -15,6 +15,9 @@ use lockstep_arith::matrix::{Format, GROUP};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+/// Tokens from which on this beats AVX2: with fewer, memory is the limit, and one block at a time is how it is read best.
+pub(crate) const MANY: usize = 4;
+
 /// Tokens that one pass over two blocks serves: their sums fill half of the registers, the weights a quarter.
 const TOKENS: usize = 8;
 
@@ -161,15 +164,15 @@ impl Input {
         }
     }
 
-    /// Asks for what the next pass reads at `at`: the pair of blocks that follows. Asking beyond the end does nothing.
+    /// Asks for a part of what the next pass reads, the pair of blocks that follows: in the order in which it lies in
+    /// memory, which is what the memory is fast at, though a pass reads both blocks side by side. Asking beyond the
+    /// end does nothing.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn prefetch(&self, at: usize) {
-        for block in self.blocks {
-            for line in 0..3 {
-                let address = block.wrapping_add(2 * self.groups * self.group_bytes + at + line * 64);
-                _mm_prefetch::<_MM_HINT_T0>(address.cast());
-            }
+    fn prefetch<const LINES: usize>(&self, at: usize) {
+        let next = self.blocks[0].wrapping_add(2 * (self.groups * self.group_bytes + at));
+        for line in 0..LINES {
+            _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line * 64).cast());
         }
     }
 
@@ -214,7 +217,7 @@ unsafe fn ramp<const T: usize, const OFFSET: bool>(input: &Input) -> [Sums; T] {
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
-            input.prefetch(at);
+            input.prefetch::<5>(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..4 {
                 let raw = input.vector(at + vector * 32);
@@ -280,7 +283,7 @@ unsafe fn table<const T: usize>(input: &Input, codebook: [i8; 16]) -> [Sums; T] 
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
-            input.prefetch(at);
+            input.prefetch::<5>(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..4 {
                 let raw = input.vector(at + vector * 32);
@@ -302,7 +305,7 @@ unsafe fn lb8<const T: usize>(input: &Input) -> [Sums; T] {
         // SAFETY: within the ranges that `pass` asserted.
         unsafe {
             let at = group * input.group_bytes;
-            input.prefetch(at);
+            input.prefetch::<9>(at);
             let mut weights = [_mm512_setzero_si512(); 8];
             for vector in 0..8 {
                 weights[vector] = _mm512_xor_si512(input.vector(at + vector * 32), _mm512_set1_epi8(-128));
