@@ -197,8 +197,9 @@ impl<'a> Recipe<'a> {
     fn path(&self) -> Result<PathBuf> {
         let Target { system, spread, .. } = &self.target;
         let (name, machine, cables) = (system.name(), system.machine().canonical_text(), system.cables());
-        let contexts = self.target.contexts();
-        cache::program_path(&format!("{}\n{contexts:?}\n{BATCH}\n{spread:?}\n{name}\n{machine}\n{cables:?}", self.hash))
+        let (contexts, places) = (self.target.contexts(), system.places());
+        let system = format!("{name}\n{machine}\n{places:?}\n{cables:?}");
+        cache::program_path(&format!("{}\n{contexts:?}\n{BATCH}\n{spread:?}\n{system}", self.hash))
     }
 }
 

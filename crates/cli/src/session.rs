@@ -15,7 +15,6 @@ use lockstep_engine::{
 };
 use lockstep_host::{Host, Options};
 use lockstep_kernels::Kernels;
-use lockstep_machine::outage::Survivors;
 use lockstep_simulator::Conditions;
 use lockstep_text::{StreamDecoder, Tokenizer};
 
@@ -93,7 +92,8 @@ pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: boo
     };
     // Before the model is looked for: a name is cheaper to check.
     let outage = on.without.clone().unwrap_or_default();
-    let Survivors { system, chips } = system::open(name)?.without(&outage)?;
+    let system = system::open(name)?.without(&outage)?;
+    let placement = system.places().to_vec();
     let kernels = kernels(arguments.kernels)?;
     let outline = outline(&store::resolve(&arguments.model)?)?;
     let longest = outline.config.context_length;
@@ -106,7 +106,7 @@ pub fn open_on(on: &OnArguments, seed: u64, arguments: &ModelArguments, raw: boo
     let context = Timetable::of(&program)?.context().min(arguments.context.map_or(longest, |_| wanted));
     let mut chip = SimulatedBackend::new(program, context, kernels, threads)?;
     // What is out of order is so while the program runs, too.
-    let conditions = Conditions { placement: chips, outage, ..on.conditions.conditions(seed) };
+    let conditions = Conditions { placement, outage, ..on.conditions.conditions(seed) };
     chip.set_conditions(conditions, on.conditions.replays);
     let setting = Setting { threads, kernels, context };
     // A wrong guess costs the chip as much as a right one.

@@ -80,6 +80,26 @@ fn what_does_not_fit_is_told_in_bytes() {
     }
 }
 
+/// A group has chips of one node. Those that are in none are told by their numbers in the whole system.
+#[test]
+fn chips_that_are_in_no_group_are_named() {
+    let folder = Folder::new("shapes-unused");
+    for (system, chips, unused, named) in [
+        (&["lockstep1:16", "--without", "3"][..], 14, &[15][..], "not used: chip 15\n"),
+        (&["lockstep1:12"], 8, &[8, 9, 10, 11], "not used: chips 8 to 11\n"),
+    ] {
+        let compile = || {
+            let mut command = folder.lockstep();
+            command.args(["compile", "--split", "tensor", "--config"]).arg(tiny()).arg("--system").args(system);
+            command
+        };
+        let value = json(&mut compile());
+        assert_eq!((&value["chips"], &value["chips_unused"]), (&chips.into(), &unused.into()), "{value}");
+        let text = success(&mut compile());
+        assert!(text.contains(named), "{text}");
+    }
+}
+
 #[test]
 fn a_configuration_that_is_none_is_named() {
     let folder = Folder::new("shapes-errors");

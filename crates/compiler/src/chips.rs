@@ -4,33 +4,50 @@ use lockstep_machine::network::{Cable, Network};
 use lockstep_machine::spec::MachineSpec;
 use lockstep_machine::system::SystemSpec;
 
-/// Chips of one machine, and the cables among them.
+/// Chips of one machine, and the cables among them: one chip by itself, or a system.
 #[derive(Clone, Copy, Debug)]
 pub struct Chips<'a> {
-    /// The machine of each.
-    pub machine: &'a MachineSpec,
-    /// How many, counted from 0.
-    pub count: u32,
-    /// The cables among them; none for one chip.
-    pub network: Option<&'a Network>,
+    machine: &'a MachineSpec,
+    /// None for one chip.
+    system: Option<&'a SystemSpec>,
 }
 
 impl<'a> Chips<'a> {
+    /// The machine of each.
+    pub fn machine(self) -> &'a MachineSpec {
+        self.machine
+    }
+
+    /// How many, counted from 0.
+    pub fn count(self) -> u32 {
+        self.system.map_or(1, |system| system.chips)
+    }
+
+    /// The cables among them; none for one chip.
+    pub fn network(self) -> Option<&'a Network> {
+        self.system.map(SystemSpec::network)
+    }
+
     /// The cables, each direction as one.
     pub fn cables(self) -> &'a [Cable] {
-        self.network.map_or(&[], Network::cables)
+        self.system.map_or(&[], SystemSpec::cables)
+    }
+
+    /// The chips of each node.
+    pub fn nodes(self) -> Vec<Vec<u32>> {
+        self.system.map_or_else(|| vec![vec![0]], SystemSpec::nodes)
     }
 }
 
 impl<'a> From<&'a MachineSpec> for Chips<'a> {
     /// One chip.
     fn from(machine: &'a MachineSpec) -> Self {
-        Self { machine, count: 1, network: None }
+        Self { machine, system: None }
     }
 }
 
 impl<'a> From<&'a SystemSpec> for Chips<'a> {
     fn from(system: &'a SystemSpec) -> Self {
-        Self { machine: system.machine(), count: system.chips, network: Some(system.network()) }
+        Self { machine: system.machine(), system: Some(system) }
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Clock<'a> {
 
     /// The clocks of those chips that run anything.
     pub(crate) fn of(chips: Chips<'a>, used: Vec<u32>) -> Self {
-        Self { spec: chips.machine, height: height(&used, chips), chips: used }
+        Self { spec: chips.machine(), height: height(&used, chips), chips: used }
     }
 
     /// An epoch: what it takes to align chips again.
@@ -92,7 +92,7 @@ impl<'a> Clock<'a> {
 
 /// Hops from the first of some chips to the farthest of them.
 fn height(used: &[u32], chips: Chips<'_>) -> u32 {
-    let Some((network, first)) = chips.network.zip(used.first()) else { return 0 };
+    let Some((network, first)) = chips.network().zip(used.first()) else { return 0 };
     let hops = network.distances(*first);
     used.iter().map(|chip| hops[*chip as usize]).max().unwrap_or_default()
 }

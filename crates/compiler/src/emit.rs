@@ -45,14 +45,14 @@ pub(crate) fn emit(
     mut teams: Vec<Team<'_>>,
     buckets: &[usize],
 ) -> Result<Program<'static>, Error> {
-    let spec = chips.machine;
+    let spec = chips.machine();
     let mut blocks = Vec::new();
     // Chips of other teams have time to pass vectors on as long as there is one sequence.
     let detours = options.sequences() == 1 && options.objective == Objective::Latency;
     let handovers = Planner::new(chips, &teams, detours).all(&mut blocks)?;
     let entries = entries(options, spec, (&teams, &handovers), buckets, &mut blocks)?;
     let mut program = ProgramBuilder::new(&options.name, spec);
-    program.chips(chips.count);
+    program.chips(chips.count());
     images(&mut program, &mut teams);
     bindings(&mut program, spec, &teams);
     links(&mut program, chips.cables(), &teams, &handovers);

@@ -64,7 +64,7 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
         let ranks = teams.iter().enumerate().flat_map(of_team).collect();
         let first = |team: &Team<'_>| teams.iter().position(|other| other.shape() == team.shape()).unwrap_or_default();
         let alike = teams.iter().map(first).collect();
-        Self { spec: chips.machine, network: chips.network, teams, detours, ranks, alike, known: BTreeMap::new() }
+        Self { spec: chips.machine(), network: chips.network(), teams, detours, ranks, alike, known: BTreeMap::new() }
     }
 
     /// The hand-overs from each team to the next.

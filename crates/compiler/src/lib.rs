@@ -100,14 +100,14 @@ pub fn compile<'w, 'c>(
     options: &Options,
 ) -> Result<Program<'static>, Error> {
     let (chips, weights) = (chips.into(), weights.into());
-    check_machine(chips.machine)?;
-    let lanes = chips.machine.lanes() as usize;
+    check_machine(chips.machine())?;
+    let lanes = chips.machine().lanes() as usize;
     let network = match options.part {
         Part::Model => Network::new(graph, weights, lanes)?,
-        Part::Layer if chips.count > 1 => return Err(Error::shape("chips", chips.count, "1 for a layer alone")),
+        Part::Layer if chips.count() > 1 => return Err(Error::shape("chips", chips.count(), "1 for a layer alone")),
         Part::Layer => Network::first_layer(graph, weights, lanes)?,
     };
-    if options.split != Split::Auto || chips.count == 1 {
+    if options.split != Split::Auto || chips.count() == 1 {
         return spread(&network, chips, options, options.split);
     }
     let tensor = spread(&network, chips, options, Split::Tensor);
@@ -133,7 +133,7 @@ fn cost(program: &Program<'_>, objective: Objective) -> u64 {
 
 /// Compiles a network for chips, split in one way.
 fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Split) -> Result<Program<'static>, Error> {
-    let spec = chips.machine;
+    let spec = chips.machine();
     let lanes = spec.lanes() as usize;
     let mut buckets: Vec<usize> = options.contexts.iter().map(|context| context.div_ceil(lanes).max(1)).collect();
     buckets.sort_unstable();
@@ -150,7 +150,7 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
 fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size) -> Result<Vec<Team<'w>>, Error> {
     let mut tried: Option<(Vec<Group>, Error)> = None;
     for eighths in (MEMORY_LEAST..=8).rev() {
-        let room = room(chips.machine) / 8 * eighths;
+        let room = room(chips.machine()) / 8 * eighths;
         let groups = match plan::groups(network, chips, split, room) {
             Ok(groups) => groups,
             Err(error) => return Err(tried.map_or(error, |(_, error)| error)),
@@ -158,7 +158,7 @@ fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size)
         if tried.as_ref().is_some_and(|(before, _)| *before == groups) {
             continue;
         }
-        let team = |group: &Group| Team::new(network, group.clone(), chips.machine, size);
+        let team = |group: &Group| Team::new(network, group.clone(), chips.machine(), size);
         match groups.iter().map(team).collect::<Result<Vec<_>, Error>>() {
             Err(error @ (Error::Memory { .. } | Error::Layers { .. })) => tried = Some((groups, error)),
             done => return done,

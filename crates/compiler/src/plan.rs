@@ -54,20 +54,19 @@ const SEARCH: usize = 20_000;
 
 /// Groups in the order of the layers; each chip has room for so many bytes of weights.
 pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room: u64) -> Result<Vec<Group>, Error> {
-    let node = chips.machine.package.chips_per_node.max(1);
-    let size = if split == Split::Pipeline { 1 } else { chips.count.min(node) };
-    let all: Vec<Vec<u32>> =
-        (0..chips.count / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
-    let costs = costs(network, size as usize, chips.machine);
+    let all = formed(&chips.nodes(), split);
+    let size = all.first().map_or(1, Vec::len);
+    let costs = costs(network, size, chips.machine());
     // Nothing is made of sizes that a file may only claim. A table that is embedding and head counts twice.
-    let believed = 2 * chips.machine.sram_bytes();
+    let believed = 2 * chips.machine().sram_bytes();
     if costs.iter().any(|cost| cost.bytes > believed) {
         return Err(Error::Layers { fit: 0, count: costs.len() });
     }
     // One group may find room where none was counted: its memory alone can tell.
     let is_likely = all.len() == 1 && costs.iter().map(|cost| cost.bytes).sum::<u64>() <= believed;
     let room = if is_likely { u64::MAX } else { room };
-    let wanted = deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size, groups: all.len() })?;
+    let wanted =
+        deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size: size as u32, groups: all.len() })?;
     let cables = chips.cables();
     let order = path(&all, cables, wanted.len()).ok_or_else(|| {
         let expected = format!("one of {} groups: use --split pipeline, or fewer chips", wanted.len());
@@ -78,6 +77,15 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room
         Group { wires: wires(&chips, cables), chips, layers }
     };
     Ok(order.into_iter().zip(wanted).map(group).collect())
+}
+
+/// The groups that chips form, of equally many chips each: of one, or of chips of one node. Nodes may lack chips: of all
+/// sizes above half a node that one is taken with which most chips are in groups.
+fn formed(nodes: &[Vec<u32>], split: Split) -> Vec<Vec<u32>> {
+    let most = if split == Split::Pipeline { 1 } else { nodes.iter().map(Vec::len).max().unwrap_or(1) };
+    let grouped = |size: &usize| nodes.iter().map(|node| node.len() / size * size).sum::<usize>();
+    let size = (most / 2 + 1..=most).max_by_key(grouped).unwrap_or(1);
+    nodes.iter().flat_map(|node| node.chunks_exact(size)).map(<[u32]>::to_vec).collect()
 }
 
 /// The links between chips of a list, by their places in it.
@@ -252,14 +260,36 @@ mod tests {
         assert_eq!(deal(&costs, 2, 2), Err(3));
     }
 
+    /// No group has chips of two nodes, and no more chips than need be are in none.
+    #[test]
+    fn groups_are_of_nodes() {
+        let sizes = |system: &str, without: &str, split| {
+            let whole = SystemSpec::preset(system).expect("a preset");
+            let system = whole.without(&without.parse().expect("chips")).expect("a system");
+            let groups = formed(&system.nodes(), split);
+            let node = |chip: &u32| system.places()[*chip as usize] / 8;
+            for group in &groups {
+                assert!(group.iter().all(|chip| node(chip) == node(&group[0])), "{group:?}");
+            }
+            (groups.len(), groups[0].len())
+        };
+        assert_eq!(sizes("lockstep1:16", "0.0", Split::Tensor), (2, 8));
+        assert_eq!(sizes("lockstep1:16", "3", Split::Tensor), (2, 7));
+        assert_eq!(sizes("lockstep1:16", "3", Split::Pipeline), (15, 1));
+        assert_eq!(sizes("lockstep1:16", "9,10,12,13,14", Split::Tensor), (1, 8));
+        assert_eq!(sizes("lockstep1:12", "0.0", Split::Tensor), (1, 8));
+        // One chip in 72 is not worth one in each group.
+        assert_eq!(sizes("lockstep1:72", "3", Split::Tensor), (8, 8));
+        assert_eq!(sizes("lockstep1:72", "3,8,16,24", Split::Tensor), (9, 7));
+    }
+
     #[test]
     fn a_chain_follows_cables() {
         let ones =
             [("lockstep1:16", 16), ("lockstep1:72", 40), ("lockstep1:264", 30)].map(|(name, all)| (name, 1, all));
         for (name, size, length) in ones.into_iter().chain([("lockstep1:264", 8, 33), ("lockstep1:576", 8, 72)]) {
             let system = SystemSpec::preset(name).expect("a preset");
-            let all: Vec<Vec<u32>> =
-                (0..system.chips / size).map(|group| (group * size..(group + 1) * size).collect()).collect();
+            let all = formed(&system.nodes(), if size == 1 { Split::Pipeline } else { Split::Tensor });
             let near = nearness(&all, system.cables());
             let mut chain = path(&all, system.cables(), length).expect("a chain");
             let steps = chain.windows(2).map(|pair| near[pair[0]].get(&pair[1]).expect(name));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::network::Cable;
-use crate::system::{Size, SystemError, SystemSpec};
+use crate::system::{SystemError, SystemSpec};
 use crate::topology::{Listed, Topology};
 
 /// What is out of order. A cable is, in both directions, if a link or a chip at either end is.
@@ -63,15 +63,6 @@ impl Outage {
     }
 }
 
-/// What is left of a system: a system of its own, whose chips are numbered anew.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Survivors {
-    /// The chips that work, with the cables that do.
-    pub system: SystemSpec,
-    /// For each of them, its number in the system as it was.
-    pub chips: Vec<u32>,
-}
-
 impl SystemSpec {
     /// Whether all that is said to be out of order is there at all.
     pub fn check(&self, outage: &Outage) -> Result<(), SystemError> {
@@ -85,11 +76,12 @@ impl SystemSpec {
         Ok(())
     }
 
-    /// The system without what is out of order; an error where too little is left, or some of it cannot be reached.
-    pub fn without(&self, outage: &Outage) -> Result<Survivors, SystemError> {
+    /// The chips that work, numbered anew, with the cables that do ([`SystemSpec::places`] has the numbers that they had);
+    /// an error where too little is left, or some of it cannot be reached.
+    pub fn without(&self, outage: &Outage) -> Result<Self, SystemError> {
         self.check(outage)?;
         if outage.is_empty() {
-            return Ok(Survivors { system: self.clone(), chips: (0..self.chips).collect() });
+            return Ok(self.clone());
         }
         let chips: Vec<u32> = (0..self.chips).filter(|chip| !outage.chips.contains(chip)).collect();
         let renamed = |cable: &Cable| {
@@ -101,8 +93,7 @@ impl SystemSpec {
         // Of the two directions of each cable.
         let cables = both_ways.filter(|cable| *cable < cable.reversed()).collect();
         let listed = Topology::Listed(Listed { chips: chips.len() as u32, cables });
-        let size = Size { chips: Some(chips.len() as u64), topology: Some(listed) };
-        Ok(Survivors { system: Self::new(self.description.clone(), size)?, chips })
+        self.part(&chips, listed)
     }
 
     /// Where a program can run that takes `chips` chips and these cables: for each of its chips one of this system. It is

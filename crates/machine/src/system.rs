@@ -21,6 +21,8 @@ pub struct SystemSpec {
     /// How they are wired.
     pub topology: Topology,
     network: Network,
+    /// For each chip its number in the system of which this is a part, rising; its own where it is a whole.
+    places: Vec<u32>,
 }
 
 /// A system that cannot be.
@@ -173,7 +175,27 @@ impl SystemSpec {
         let topology = topology.unwrap_or_else(|| Topology::standard(machine, count));
         let network = topology.network(machine, count);
         let network = network.map_err(|errors| SystemError::Wiring { name: name(), errors })?;
-        Ok(Self { description, chips: count, topology, network })
+        Ok(Self { description, chips: count, topology, network, places: (0..count).collect() })
+    }
+
+    /// Some of the chips, rising and numbered anew, so wired.
+    pub(crate) fn part(&self, chips: &[u32], topology: Topology) -> Result<Self, SystemError> {
+        let size = Size { chips: Some(chips.len() as u64), topology: Some(topology) };
+        let places = chips.iter().map(|chip| self.places[*chip as usize]).collect();
+        Ok(Self { places, ..Self::new(self.description.clone(), size)? })
+    }
+
+    /// For each chip its number in the system of which this is a part; its own where it is a whole.
+    pub fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// The chips of each node of which any are there. Of a part these are the nodes of the whole.
+    pub fn nodes(&self) -> Vec<Vec<u32>> {
+        let size = self.machine().package.chips_per_node.max(1);
+        let node = |chip: u32| self.places[chip as usize] / size;
+        let chips: Vec<u32> = (0..self.chips).collect();
+        chips.chunk_by(|one, next| node(*one) == node(*next)).map(<[u32]>::to_vec).collect()
     }
 
     /// The machine of each chip.

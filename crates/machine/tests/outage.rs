@@ -28,29 +28,40 @@ fn outages_are_named_by_chip_and_link() {
 #[test]
 fn a_dead_link_takes_both_directions_of_its_cable() {
     let whole = system("lockstep1:8");
-    assert_eq!(whole.without(&Outage::default()).unwrap().system, whole);
+    assert_eq!(whole.without(&Outage::default()).unwrap(), whole);
     let rest = whole.without(&outage("0.4")).unwrap();
-    assert_eq!((rest.system.chips, rest.chips), (8, (0..8).collect()));
-    let gone: Vec<&Cable> = whole.cables().iter().filter(|cable| !rest.system.cables().contains(cable)).collect();
+    assert_eq!((rest.chips, rest.places()), (8, &[0, 1, 2, 3, 4, 5, 6, 7][..]));
+    let gone: Vec<&Cable> = whole.cables().iter().filter(|cable| !rest.cables().contains(cable)).collect();
     assert_eq!(gone.len(), 2);
     assert_eq!((gone[0].from_chip, gone[0].from_link, *gone[1]), (0, 4, gone[0].reversed()));
     let far = gone[0].to_chip;
-    assert_eq!(rest.system.network().routes_to(far).hops(0), 2);
+    assert_eq!(rest.network().routes_to(far).hops(0), 2);
 }
 
 #[test]
 fn chips_that_are_left_are_numbered_anew() {
     let whole = system("lockstep1:8");
     let rest = whole.without(&outage("3,6")).unwrap();
-    assert_eq!(rest.chips, [0, 1, 2, 4, 5, 7]);
-    assert_eq!(rest.system.chips, 6);
+    assert_eq!((rest.chips, rest.places()), (6, &[0, 1, 2, 4, 5, 7][..]));
     // All that work are linked as they were.
-    assert_eq!(rest.system.cables().len(), 6 * 5);
-    for cable in rest.system.cables() {
-        let place = |chip: u32| rest.chips[chip as usize];
+    assert_eq!(rest.cables().len(), 6 * 5);
+    for cable in rest.cables() {
+        let place = |chip: u32| rest.places()[chip as usize];
         let before = Cable { from_chip: place(cable.from_chip), to_chip: place(cable.to_chip), ..*cable };
         assert!(whole.cables().contains(&before), "{cable}");
     }
+    // Of what is left, more may be taken: by its own numbers.
+    assert_eq!(rest.without(&outage("3,0.1")).unwrap().places(), [0, 1, 2, 5, 7]);
+}
+
+#[test]
+fn nodes_are_those_of_the_whole_system() {
+    assert_eq!(system("lockstep1:3").nodes(), [[0, 1, 2]]);
+    assert_eq!(system("lockstep1:10").nodes(), [vec![0, 1, 2, 3, 4, 5, 6, 7], vec![8, 9]]);
+    let rack = system("lockstep1:24");
+    let rest = rack.without(&outage("3,8,9,10,11,12,13,14,15")).unwrap();
+    assert_eq!(rest.nodes(), [vec![0, 1, 2, 3, 4, 5, 6], (7..15).collect()]);
+    assert_eq!(rest.places()[7..], [16, 17, 18, 19, 20, 21, 22, 23]);
 }
 
 #[test]
@@ -65,7 +76,7 @@ fn what_cannot_be_left_out_is_said() {
     // A ring without two of its chips falls apart, unless they are neighbours.
     let ring = system("lockstep1:ring6");
     assert!(matches!(ring.without(&outage("1,4")), Err(SystemError::Wiring { .. })));
-    assert_eq!(ring.without(&outage("1,2")).unwrap().chips, [0, 3, 4, 5]);
+    assert_eq!(ring.without(&outage("1,2")).unwrap().places(), [0, 3, 4, 5]);
 }
 
 #[test]

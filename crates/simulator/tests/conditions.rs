@@ -215,8 +215,8 @@ fn a_program_made_without_a_dead_cable_has_a_new_exact_time() {
     let broken = Conditions { outage: outage.clone(), ..Conditions::default() };
     assert!(run(&direct, broken.clone(), 0).0.is_err());
     let rest = system.without(&outage).unwrap();
-    assert_eq!(rest.chips, [0, 1, 2, 3]);
-    let (around, route) = relayed(&rest.system);
+    assert_eq!(rest.places(), [0, 1, 2, 3]);
+    let (around, route) = relayed(&rest);
     assert_eq!(route.len(), 2);
     assert_eq!(run(&around, broken, 0), (Ok(0), Ok(vec![9; 320])));
     // 7 + 275 + 2 to arrive, 21 to be written; and that once more.

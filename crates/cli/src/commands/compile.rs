@@ -7,7 +7,6 @@ use crate::store;
 use crate::system;
 use crate::timetable::tokens_of;
 use anyhow::Result;
-use lockstep_machine::outage::Survivors;
 use lockstep_program::explain::{self, Figures, Spending};
 use lockstep_program::verify::bytes_used;
 use lockstep_program::{Program, file};
@@ -28,7 +27,8 @@ struct Row {
 /// Compiles, verifies, writes, and says how long each entry takes.
 pub fn compile(arguments: &CompileArguments) -> Result<()> {
     let outage = arguments.without.clone().unwrap_or_default();
-    let Survivors { system, .. } = system::open(&arguments.system)?.without(&outage)?;
+    let system = system::open(&arguments.system)?.without(&outage)?;
+    let places = system.places().to_vec();
     let target = Target {
         system,
         context: arguments.context as usize,
@@ -48,12 +48,14 @@ pub fn compile(arguments: &CompileArguments) -> Result<()> {
     });
     let written = written.transpose()?;
     let rows = rows(program)?;
+    let used = chips_used(program);
+    let unused: Vec<u32> = (0..).zip(places).filter(|(chip, _)| !used.contains(chip)).map(|(_, place)| place).collect();
     let names = program.entries.iter().map(|entry| entry.name.as_str());
     let spending: Vec<(&str, Spending)> = names.zip(explain::spending(program)?).collect();
     if arguments.json {
-        output::print_json(&as_json(&made, &rows, &spending, seconds))?;
+        output::print_json(&as_json(&made, &rows, &spending, &unused, seconds))?;
     } else {
-        output::print(&as_text(program, &rows, &spending))?;
+        output::print(&as_text(program, &rows, &spending, &unused))?;
         if let Some((path, bytes)) = written {
             let path = path.display();
             output::note(&format!("{path}: {}, compiled in {seconds:.1} s", output::bytes(bytes)));
@@ -86,7 +88,7 @@ fn rows(program: &Program<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], seconds: f64) -> Value {
+fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], unused: &[u32], seconds: f64) -> Value {
     let program = &made.program;
     let clock = program.machine.clock_hertz as f64;
     let phase = |row: &Row| {
@@ -116,6 +118,7 @@ fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], seconds: f6
         "program": program.name,
         "machine": program.machine.name,
         "chips": chips_used(program).len(),
+        "chips_unused": unused,
         "weight_format": made.weight_format,
         "bits_per_weight": made.bits_per_weight,
         "tokens_per_second_one_user": one_user,
@@ -130,7 +133,7 @@ fn as_json(made: &Made, rows: &[Row], spending: &[(&str, Spending)], seconds: f6
     })
 }
 
-fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)]) -> String {
+fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)], unused: &[u32]) -> String {
     let clock = program.machine.clock_hertz as f64;
     let mut lines = vec![format!(
         "{:<18}{:>8}{:>10}{:>12}{:>12}{:>10}  bound",
@@ -155,6 +158,9 @@ fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)]) -
     let chips = chips_used(program).len();
     let of_chips = if chips == 1 { String::new() } else { format!(" on the fullest of {chips} chips") };
     lines.push(format!("memory {} of {}{of_chips}", output::bytes(used), output::bytes(all)));
+    if !unused.is_empty() {
+        lines.push(format!("not used: {}", chips_named(unused)));
+    }
     if chips > 1 {
         for (entry, spent) in spending {
             let Spending { compute, exchange, memory, wait } = spent;
@@ -170,6 +176,16 @@ fn as_text(program: &Program<'_>, rows: &[Row], spending: &[(&str, Spending)]) -
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// `chip 3, chips 8 to 15`, of rising numbers.
+fn chips_named(chips: &[u32]) -> String {
+    let named = |run: &[u32]| match run {
+        [first, .., last] => format!("chips {first} to {last}"),
+        [chip] => format!("chip {chip}"),
+        [] => String::new(),
+    };
+    chips.chunk_by(|one, next| one + 1 == *next).map(named).collect::<Vec<_>>().join(", ")
 }
 
 /// The chips that run anything.

@@ -18,7 +18,7 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, t
     if !matches!(cause, Error::Memory { .. } | Error::Layers { .. } | Error::Room { .. }) {
         return cause;
     }
-    let spec = chips.machine;
+    let spec = chips.machine();
     let mut tensors: Vec<(&str, u64)> = tensors(network).map(|(name, matrix)| (name, bytes(&matrix, spec))).collect();
     let weights: u64 = tensors.iter().map(|(_, bytes)| bytes).sum();
     // Equal sizes by name, so that the message is always the same.
@@ -27,9 +27,9 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, t
         tensors.iter().take(NAMED).map(|(name, bytes)| format!("{name} {}", mib(*bytes))).collect();
     let per_context = cache_bytes(network, spec);
     let needed = weights + per_context * tiles as u64;
-    let available = spec.sram_bytes() * u64::from(chips.count);
+    let available = spec.sram_bytes() * u64::from(chips.count());
     let (lanes, positions) = (spec.lanes(), tiles as u64 * u64::from(spec.lanes()));
-    let (where_, more) = match chips.count {
+    let (where_, more) = match chips.count() {
         1 => ("the chip".to_owned(), ""),
         count => (format!("{count} chips"), "more chips, "),
     };
@@ -45,7 +45,7 @@ pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, t
                 Some(short) => format!("{} are short", mib(short)),
                 None => format!(
                     "of these {} are for weights and caches, the rest holds tables, text and the values of a step",
-                    mib(room(spec) * u64::from(chips.count))
+                    mib(room(spec) * u64::from(chips.count()))
                 ),
             }
         ),

@@ -11,7 +11,7 @@ use lockstep_compiler::{Chips, Objective, Options, Split, compile};
 use lockstep_formats::Gguf;
 use lockstep_graph::contract;
 use lockstep_kernels::Kernels;
-use lockstep_machine::network::{Cable, Network};
+use lockstep_machine::outage::Outage;
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::weights::contract_weights;
 use lockstep_models::{Model, from_gguf};
@@ -109,14 +109,9 @@ fn check(system: &str, split: Split, cycles: u64) {
 fn without_a_link() {
     for count in [8, 16] {
         let whole = SystemSpec::preset(&format!("lockstep1:{count}")).unwrap();
-        let machine = whole.machine();
-        let dead = |cable: &Cable| {
-            let [from, to] = [cable.from_chip, cable.to_chip];
-            from / 8 == to / 8 && from % 8 < 2 && to % 8 < 2
-        };
-        let cables = whole.cables().iter().filter(|cable| !dead(cable)).copied().collect();
-        let network = Network::new(count, machine.c2c.links, cables).unwrap();
-        let around = check_on("dead links", Chips { machine, count, network: Some(&network) }, Split::Tensor);
+        let links = (0..count).step_by(8).map(|chip| (chip, 0)).collect();
+        let rest = whole.without(&Outage { links, ..Outage::default() }).unwrap();
+        let around = check_on("dead links", &rest, Split::Tensor);
         let whole = check_on("all links", &whole, Split::Tensor);
         assert!(around > whole, "{around} cycles, {whole} with all links");
     }
