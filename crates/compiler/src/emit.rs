@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_machine::network::Cable;
+use lockstep_machine::geometry::Queue;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
@@ -12,7 +12,7 @@ use lockstep_program::program::{BASES, BindingKind, Word};
 use crate::chips::Chips;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::handover::{Handover, Planner};
+use crate::handover::Planner;
 use crate::place::contents::Port;
 use crate::schedule::Schedule;
 use crate::team::{Shape, Team};
@@ -55,7 +55,8 @@ pub(crate) fn emit(
     program.chips(chips.count());
     images(&mut program, &mut teams);
     bindings(&mut program, spec, &teams);
-    links(&mut program, chips.cables(), &teams, &handovers);
+    let runs = entries.iter().flat_map(|(_, sequences)| sequences.iter().flatten().flatten());
+    links(&mut program, chips, runs.map(|(chip, run)| (*chip, &blocks[run.block])));
     instances(&mut program, &Clock::new(chips, &teams), &blocks, entries)?;
     program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
 }
@@ -64,7 +65,7 @@ pub(crate) fn emit(
 fn entries<'s>(
     options: &Options,
     spec: &'s MachineSpec,
-    (teams, handovers): (&[Team<'_>], &[Handover]),
+    (teams, handovers): (&[Team<'_>], &[Placed]),
     buckets: &[usize],
     blocks: &mut Vec<BlockBuilder<'s>>,
 ) -> Result<Vec<Planned>, Error> {
@@ -100,7 +101,7 @@ fn entries<'s>(
 
 /// For each sequence the steps of a token through all teams.
 fn decode<'s>(
-    (teams, handovers): (&[Team<'_>], &[Handover]),
+    (teams, handovers): (&[Team<'_>], &[Placed]),
     schedules: &BTreeMap<Shape, Schedule<'s, '_, '_>>,
     tiles: usize,
     sequences: usize,
@@ -111,7 +112,7 @@ fn decode<'s>(
     for (index, team) in teams.iter().enumerate() {
         if let Some(handover) = index.checked_sub(1).map(|before| &handovers[before]) {
             for steps in &mut all {
-                steps.push(handover.step.clone());
+                steps.push(handover.clone());
             }
         }
         let steps = match known.entry(team.shape()) {
@@ -169,15 +170,17 @@ fn bindings(program: &mut ProgramBuilder<'static>, spec: &MachineSpec, teams: &[
     }
 }
 
-/// The links inside teams, and those by which teams hand over.
-fn links(program: &mut ProgramBuilder<'static>, cables: &[Cable], teams: &[Team<'_>], handovers: &[Handover]) {
-    let team_of = |chip: u32| teams.iter().position(|team| team.group.chips.contains(&chip));
-    let between: BTreeSet<Cable> = handovers.iter().flat_map(|handover| handover.cables.iter().copied()).collect();
-    for cable in cables {
-        let inside = team_of(cable.from_chip).is_some_and(|team| Some(team) == team_of(cable.to_chip));
-        if inside || between.contains(cable) {
-            program.link((cable.from_chip, cable.from_link), (cable.to_chip, cable.to_link));
-        }
+/// The cables over which anything is sent by some blocks, each with its chip: a program asks for no others.
+pub(crate) fn links<'b>(
+    program: &mut ProgramBuilder<'static>,
+    chips: Chips<'_>,
+    blocks: impl Iterator<Item = (u32, &'b BlockBuilder<'b>)>,
+) {
+    let send = |queue| if let Queue::Send(link) = queue { Some(link) } else { None };
+    let sending: BTreeSet<(u32, u8)> =
+        blocks.flat_map(|(chip, block)| block.queues().filter_map(send).map(move |link| (chip, link))).collect();
+    for cable in chips.cables().iter().filter(|cable| sending.contains(&(cable.from_chip, cable.from_link))) {
+        program.link((cable.from_chip, cable.from_link), (cable.to_chip, cable.to_link));
     }
 }
 

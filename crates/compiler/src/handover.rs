@@ -23,13 +23,6 @@ use crate::place::Placed;
 use crate::schedule::{composer, kept};
 use crate::team::Team;
 
-/// One hand-over.
-pub(crate) struct Handover {
-    pub(crate) step: emit::Placed,
-    /// The cables that it uses.
-    pub(crate) cables: Vec<Cable>,
-}
-
 /// The ways of words, with chips by their places among those that take part: first all of the team behind and
 /// of the one before, then others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,13 +61,18 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
     }
 
     /// The hand-overs from each team to the next.
-    pub(crate) fn all(mut self, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<Handover>, Error> {
+    pub(crate) fn all(mut self, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Vec<emit::Placed>, Error> {
         let Some(network) = self.network else { return Ok(Vec::new()) };
         (1..self.teams.len()).map(|team| self.to(team, network, blocks)).collect()
     }
 
     /// The hand-over to a team from the one before it: of the plans the one with the fewest cycles.
-    fn to(&mut self, team: usize, network: &Network, blocks: &mut Vec<BlockBuilder<'s>>) -> Result<Handover, Error> {
+    fn to(
+        &mut self,
+        team: usize,
+        network: &Network,
+        blocks: &mut Vec<BlockBuilder<'s>>,
+    ) -> Result<emit::Placed, Error> {
         let (plans, chips): (Vec<Plan>, Vec<Vec<u32>>) = self.plans(team, network)?.into_iter().unzip();
         if !self.known.contains_key(&plans) {
             let mut best: Option<(u64, usize, Vec<BlockBuilder<'s>>)> = None;
@@ -93,14 +91,8 @@ impl<'s, 't, 'w> Planner<'s, 't, 'w> {
             self.known.insert(plans.clone(), (index, kept(drafted, blocks)));
         }
         let (index, step) = &self.known[&plans];
-        let (plan, chips) = (&plans[*index], &chips[*index]);
-        let step = step.iter().map(|run| (chips[run.place], *run)).collect();
-        let real = |cable: &Cable| Cable {
-            from_chip: chips[cable.from_chip as usize],
-            to_chip: chips[cable.to_chip as usize],
-            ..*cable
-        };
-        Ok(Handover { step, cables: plan.ways.iter().flatten().map(real).collect() })
+        let chips = &chips[*index];
+        Ok(step.iter().map(|run| (chips[run.place], *run)).collect())
     }
 
     /// The ways to a team: over its direct cables, and where that may be faster over others too. With the chips of each.

@@ -116,6 +116,11 @@ impl<'a> BlockBuilder<'a> {
         Ok(())
     }
 
+    /// The queues that issue anything.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> + '_ {
+        self.queues.iter().filter(|(_, placed)| !placed.is_empty()).map(|(queue, _)| *queue)
+    }
+
     /// The block: texts with `nop` between instructions, and the cycles until the last effect. Its flow is not yet known.
     pub fn finish(&self) -> Block {
         let mut block = Block { name: self.name.clone(), ..Block::default() };

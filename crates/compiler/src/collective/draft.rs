@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::compose::Stored;
 use crate::compose::ensemble::Ensemble;
+use crate::emit::links;
 use crate::error::Error;
 use crate::place::layout::{Layout, Zone};
 
@@ -56,7 +57,6 @@ struct Parts<'a> {
     name: &'static str,
     inputs: BTreeMap<u32, Vec<Vec<Word>>>,
     outputs: BTreeMap<u32, Vec<Vec<Word>>>,
-    used: Vec<(usize, u8)>,
 }
 
 impl<'a> Draft<'a> {
@@ -118,7 +118,6 @@ impl<'a> Draft<'a> {
 
     /// Writes the code.
     pub(super) fn finish(self) -> Result<Finished<'a>, Error> {
-        let used = self.ensemble.used().collect();
         let Self { system, name, method, inputs, outputs, hops, ensemble, .. } = self;
         let blocks = ensemble.finish()?;
         let cycles = blocks.iter().map(|block| block.finish().cycles).max().unwrap_or_default();
@@ -127,21 +126,18 @@ impl<'a> Draft<'a> {
             let expected = format!("at most {most}, for which aligned clocks stay in line: use fewer vectors");
             return Err(Error::shape(format!("cycles of {name} ({method})"), cycles, expected));
         }
-        Ok(Finished { draft: Parts { system, name, inputs, outputs, used }, blocks, cycles, method, hops })
+        Ok(Finished { draft: Parts { system, name, inputs, outputs }, blocks, cycles, method, hops })
     }
 }
 
 impl Finished<'_> {
     /// The program: chips that do anything align, and begin together.
     pub(super) fn program(self, format: Format) -> Result<Program<'static>, Error> {
-        let Parts { system, name, inputs, outputs, used } = self.draft;
+        let Parts { system, name, inputs, outputs } = self.draft;
         let spec = system.machine();
         let mut program = ProgramBuilder::new(name, spec);
         program.chips(system.chips);
-        for cable in system.cables().iter().filter(|cable| used.contains(&(cable.from_chip as usize, cable.from_link)))
-        {
-            program.link((cable.from_chip, cable.from_link), (cable.to_chip, cable.to_link));
-        }
+        links(&mut program, Chips::from(system), (0..).zip(&self.blocks));
         for (kind, letter, all) in [(BindingKind::Input, "x", inputs), (BindingKind::Output, "y", outputs)] {
             for (chip, vectors) in all {
                 let elements = vectors.len() as u32 * spec.lanes();

@@ -64,11 +64,6 @@ impl<'a, 'l> Ensemble<'a, 'l> {
         Self { aligned: true, ..self }
     }
 
-    /// The links over which anything was sent, by the sending chip's place.
-    pub(crate) fn used(&self) -> impl Iterator<Item = (usize, u8)> + '_ {
-        self.free.keys().copied()
-    }
-
     /// The blocks.
     pub(crate) fn finish(self) -> Result<Vec<BlockBuilder<'a>>, Error> {
         self.chips.into_iter().map(Composer::finish).collect()

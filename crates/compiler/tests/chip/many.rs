@@ -11,6 +11,7 @@ use lockstep_compiler::{Chips, Objective, Options, Split, compile};
 use lockstep_formats::Gguf;
 use lockstep_graph::contract;
 use lockstep_kernels::Kernels;
+use lockstep_machine::network::Cable;
 use lockstep_machine::outage::Outage;
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::weights::contract_weights;
@@ -30,9 +31,28 @@ pub const TESTS: &[(&str, fn())] = &[
     ("many::sixteen_chips_in_a_pipeline", || check("lockstep1:16", Split::Pipeline, 53_007)),
     ("many::two_nodes_in_a_pipeline", || check("lockstep1:16", Split::Tensor, 96_946)),
     ("many::hand_overs_pass_third_chips", hand_overs_pass_third_chips),
+    ("many::a_dead_cable_that_nothing_takes_is_of_no_account", a_dead_cable_that_nothing_takes_is_of_no_account),
     ("many::three_sequences_in_a_pipeline", || in_flight("lockstep1:3", Split::Pipeline)),
     ("many::three_sequences_over_two_nodes", || in_flight("lockstep1:16", Split::Tensor)),
 ];
+
+/// A model so small that some chips have nothing to send to some others.
+fn a_dead_cable_that_nothing_takes_is_of_no_account() {
+    let chips = SystemSpec::preset("lockstep1:8").unwrap();
+    let sources = Sources::seeded(Decoder::llama(64, 4, 2, 32).graph(), 40, &[SourceType::Q4_0]);
+    let model = sources.model();
+    let weights = contract_weights(&model).unwrap();
+    let options = Options { name: "small".into(), contexts: vec![320], split: Split::Tensor, ..Options::default() };
+    let program = compile(&model.graph, &weights, &chips, &options).unwrap_or_else(|error| panic!("{error}"));
+    let is_idle = |cable: &&Cable| !program.links.contains(cable) && !program.links.contains(&cable.reversed());
+    let idle: Vec<&Cable> = chips.cables().iter().filter(is_idle).collect();
+    println!("{} of {} cables are idle", idle.len(), chips.cables().len());
+    let outage = |cable: &Cable| Outage { links: [(cable.from_chip, cable.from_link)].into(), ..Outage::default() };
+    let stands_in = |cable: &Cable| chips.place(8, &program.links, &outage(cable)).is_some();
+    assert!(!idle.is_empty() && idle.into_iter().all(stands_in));
+    assert!(!program.links.is_empty() && !program.links.iter().any(stands_in));
+    link(&program);
+}
 
 /// Three sequences, each a token further in each run.
 fn in_flight(system: &str, split: Split) {
