@@ -33,6 +33,11 @@ impl<'a> Chips<'a> {
         self.system.map_or(&[], SystemSpec::cables)
     }
 
+    /// The cables by which a chip sends, in order of its links.
+    pub fn leaving(self, chip: u32) -> &'a [Cable] {
+        self.system.map_or(&[], |system| system.network().leaving(chip))
+    }
+
     /// The chips of each node.
     pub fn nodes(self) -> Vec<Vec<u32>> {
         self.system.map_or_else(|| vec![vec![0]], SystemSpec::nodes)

@@ -67,14 +67,13 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room
     let room = if is_likely { u64::MAX } else { room };
     let wanted =
         deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size: size as u32, groups: all.len() })?;
-    let cables = chips.cables();
-    let order = path(&all, cables, wanted.len()).ok_or_else(|| {
+    let order = path(&all, chips.cables(), wanted.len()).ok_or_else(|| {
         let expected = format!("one of {} groups: use --split pipeline, or fewer chips", wanted.len());
         Error::shape("cables", "no chain of linked groups was found", expected)
     })?;
     let group = |(index, layers): (usize, Range<usize>)| {
-        let chips = all[index].clone();
-        Group { wires: wires(&chips, cables), chips, layers }
+        let group = all[index].clone();
+        Group { wires: wires(&group, chips), chips: group, layers }
     };
     Ok(order.into_iter().zip(wanted).map(group).collect())
 }
@@ -88,14 +87,14 @@ fn formed(nodes: &[Vec<u32>], split: Split) -> Vec<Vec<u32>> {
     nodes.iter().flat_map(|node| node.chunks_exact(size)).map(<[u32]>::to_vec).collect()
 }
 
-/// The links between chips of a list, by their places in it.
-pub(crate) fn wires(chips: &[u32], cables: &[Cable]) -> Vec<Wire> {
-    let place = |chip: u32| chips.iter().position(|own| *own == chip);
+/// The links between chips of a group, by their places in it.
+fn wires(group: &[u32], chips: Chips<'_>) -> Vec<Wire> {
+    let places: BTreeMap<u32, usize> = group.iter().copied().zip(0..).collect();
     let wire = |cable: &Cable| {
-        let (from, to) = (place(cable.from_chip)?, place(cable.to_chip)?);
+        let (from, to) = (*places.get(&cable.from_chip)?, *places.get(&cable.to_chip)?);
         Some(Wire { from, out: cable.from_link, to, into: cable.to_link })
     };
-    let mut wires: Vec<Wire> = cables.iter().filter_map(wire).collect();
+    let mut wires: Vec<Wire> = group.iter().flat_map(|chip| chips.leaving(*chip)).filter_map(wire).collect();
     wires.sort_by_key(|wire| (wire.from, wire.to, wire.out));
     wires
 }

@@ -8,13 +8,12 @@ use lockstep_machine::geometry::Queue;
 use lockstep_machine::inst::Inst;
 use lockstep_machine::inst::field::{Stride, Uint};
 use lockstep_machine::inst::operand::Format;
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 
 use crate::derive::derive;
 use crate::file::ARITHMETIC_VERSION;
-use crate::program::{
-    BASES, Binding, BindingKind, Block, Content, Entry, Image, Instance, Link, Program, QueueText, Word,
-};
+use crate::program::{BASES, Binding, BindingKind, Block, Content, Entry, Image, Instance, Program, QueueText, Word};
 use crate::verify::Violation;
 
 /// A schedule that no text can express.
@@ -189,7 +188,7 @@ impl<'a> ProgramBuilder<'a> {
 
     /// Joins the sending side of a chip's link to the receiving side of another's; each side is (chip, link).
     pub fn link(&mut self, from: (u32, u8), to: (u32, u8)) -> &mut Self {
-        self.program.links.push(Link { from_chip: from.0, from_link: from.1, to_chip: to.0, to_link: to.1 });
+        self.program.links.push(Cable { from_chip: from.0, from_link: from.1, to_chip: to.0, to_link: to.1 });
         self
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::inst::{INST_BYTES, Inst};
-pub use lockstep_machine::network::Cable as Link;
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 
 /// Everything that a run needs: the machine, the memory, the instructions, and what is expected of them.
@@ -20,7 +20,7 @@ pub struct Program<'a> {
     /// How many chips it runs on, numbered from 0.
     pub chips: u32,
     /// Links between its chips.
-    pub links: Vec<Link>,
+    pub links: Vec<Cable>,
     /// What memory holds before the first run.
     pub images: Vec<Image<'a>>,
     /// Where the host writes inputs and finds outputs.

@@ -6,7 +6,7 @@ use lockstep_machine::geometry::Queue;
 use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::Program;
-use lockstep_program::program::{Entry, Link};
+use lockstep_program::program::Entry;
 
 use crate::clock::{Clock, Elapsed};
 use crate::conditions::{Conditions, MILLION};
@@ -68,7 +68,7 @@ struct Crossings {
 /// A link with what crosses it and the clocks at its ends.
 struct Wire<'a> {
     spec: &'a MachineSpec,
-    link: &'a Link,
+    link: &'a Cable,
     crossings: &'a Crossings,
     /// The sender's alignments and the receiver's.
     aligned: [&'a [u64]; 2],
@@ -76,7 +76,7 @@ struct Wire<'a> {
 
 impl Traffic {
     pub(crate) fn new(program: &Program<'_>, chips: Vec<Ends>) -> Self {
-        let crossings = |link: &Link| Crossings {
+        let crossings = |link: &Cable| Crossings {
             sent: chips[link.from_chip as usize].sent[usize::from(link.from_link)].clone(),
             received: chips[link.to_chip as usize].received[usize::from(link.to_link)].clone(),
         };
@@ -245,7 +245,7 @@ impl Wire<'_> {
 
     /// Nothing comes over a cable that is out of order, or from a chip that is.
     fn check_cable(&self, conditions: &Conditions) -> Result<(), LocalFault> {
-        let Link { from_chip, from_link, to_chip, to_link } = *self.link;
+        let Cable { from_chip, from_link, to_chip, to_link } = *self.link;
         let (from_chip, to_chip) = (conditions.place(from_chip), conditions.place(to_chip));
         let cable = Cable { from_chip, from_link, to_chip, to_link };
         match self.crossings.received.first() {

@@ -81,7 +81,7 @@ impl Plan {
             self.strikes(1);
         }
         if random.one_in(20) {
-            let cables = ring.cables();
+            let cables = &ring.program.links;
             let cable = cables[random.below(cables.len() as u64) as usize];
             self.conditions.outage.links.insert((cable.from_chip, cable.from_link));
             self.strikes(4);
@@ -104,7 +104,7 @@ impl Plan {
         }
         self.conditions.outage.chips.insert(random.below(CHIPS.into()) as u32);
         if random.one_in(2) {
-            self.conditions.placement = system.place(CHIPS, &ring.cables(), &self.conditions.outage).unwrap();
+            self.conditions.placement = system.place(CHIPS, &ring.program.links, &self.conditions.outage).unwrap();
             // A dead cable of the node that is left is of no account.
             self.kinds.retain(|kind| *kind != KINDS[4]);
             self.strikes(6);

@@ -7,13 +7,14 @@ use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::INST_BYTES;
 use lockstep_machine::inst::field::Field;
 use lockstep_machine::inst::operand::Format;
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 
 use super::{ALIGNMENT, ARITHMETIC_VERSION, FileError, MACHINE_BYTES_MAX};
 use crate::form::{Item, NAME_BYTES_MAX};
 use crate::program::{
-    BASES, Binding, BindingKind, Block, Content, Entry, FlowEdge, Image, Instance, IssueId, Link, Origin, Phase,
-    Program, QueueText, Word,
+    BASES, Binding, BindingKind, Block, Content, Entry, FlowEdge, Image, Instance, IssueId, Origin, Phase, Program,
+    QueueText, Word,
 };
 
 /// The program that lies between the header and the end of `bytes`; images that have bytes get none yet.
@@ -139,8 +140,8 @@ impl<'a> Reader<'a> {
         Ok(machine)
     }
 
-    fn link(&mut self) -> Result<Link, FileError> {
-        Ok(Link { from_chip: self.u32()?, from_link: self.u8()?, to_chip: self.u32()?, to_link: self.u8()? })
+    fn link(&mut self) -> Result<Cable, FileError> {
+        Ok(Cable { from_chip: self.u32()?, from_link: self.u8()?, to_chip: self.u32()?, to_link: self.u8()? })
     }
 
     fn word(&mut self) -> Result<Word, FileError> {

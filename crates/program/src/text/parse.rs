@@ -2,6 +2,7 @@
 
 use lockstep_machine::description::Description;
 use lockstep_machine::geometry::Queue;
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 
 use super::data::{Data, Growth};
@@ -12,7 +13,7 @@ use super::place::{Place, parse_issue, parse_origin};
 use super::words::{DIRECTIVES, Index, is_data, is_instruction, numbers, run, side, unknown};
 use crate::file::{ARITHMETIC_VERSION, FORMAT_VERSION};
 use crate::form::{Item, check_form, short};
-use crate::program::{BASES, Binding, BindingKind, FlowEdge, Instance, Link, Phase, Program};
+use crate::program::{BASES, Binding, BindingKind, FlowEdge, Instance, Phase, Program};
 
 /// What a text says.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,7 +200,7 @@ impl Parser {
                 cursor.expect("->", "write chip.link -> chip.link: link 0.0 -> 1.8")?;
                 let (to_chip, to_link) = side(cursor)?;
                 self.lines.insert(Item::Link(self.program.links.len()), line);
-                self.program.links.push(Link { from_chip, from_link, to_chip, to_link });
+                self.program.links.push(Cable { from_chip, from_link, to_chip, to_link });
             }
             "image" | "tensor" => self.title(word, line, cursor)?,
             "input" | "output" => self.binding(word, line, cursor)?,

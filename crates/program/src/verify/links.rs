@@ -15,12 +15,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 
 use super::facts::{Facts, Site};
 use super::report::{Report, Violation, ViolationKind};
 use super::state::Crossing;
-use crate::program::{Link, Program};
+use crate::program::Program;
 
 /// What crossed the links of an entry, by chip and link, and when chips were aligned, each in the order of time.
 #[derive(Default)]
@@ -70,7 +71,7 @@ struct Clocks<'a> {
 }
 
 impl<'a> Clocks<'a> {
-    fn new(spec: &'a MachineSpec, link: &Link, aligned: &'a BTreeMap<u32, Vec<u64>>) -> Self {
+    fn new(spec: &'a MachineSpec, link: &Cable, aligned: &'a BTreeMap<u32, Vec<u64>>) -> Self {
         let of = |chip| aligned.get(&chip).map_or(&[][..], Vec::as_slice);
         Self { spec, same: link.from_chip == link.to_chip, sender: of(link.from_chip), receiver: of(link.to_chip) }
     }

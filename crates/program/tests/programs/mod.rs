@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockstep_machine::geometry::{Hemisphere, Queue};
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::inst::{Class, Inst};
+use lockstep_machine::network::Cable;
 use lockstep_machine::spec::MachineSpec;
 use lockstep_program::file::ARITHMETIC_VERSION;
 use lockstep_program::program::{
-    Binding, BindingKind, Block, Content, Entry, FlowEdge, Image, Instance, IssueId, Link, Origin, Phase, Program,
-    QueueText, Word,
+    Binding, BindingKind, Block, Content, Entry, FlowEdge, Image, Instance, IssueId, Origin, Phase, Program, QueueText,
+    Word,
 };
 use proptest::prelude::*;
 
@@ -105,7 +106,7 @@ impl Maker {
         }
     }
 
-    fn links(&mut self) -> Vec<Link> {
+    fn links(&mut self) -> Vec<Cable> {
         let links = self.machine.c2c.links;
         let link = |random: &mut Random, chips| (random.u32(chips), random.u32(links) as u8);
         let count = self.random.below(4);
@@ -113,7 +114,7 @@ impl Maker {
             .map(|_| {
                 let (from_chip, from_link) = link(&mut self.random, self.chips);
                 let (to_chip, to_link) = link(&mut self.random, self.chips);
-                Link { from_chip, from_link, to_chip, to_link }
+                Cable { from_chip, from_link, to_chip, to_link }
             })
             .collect()
     }

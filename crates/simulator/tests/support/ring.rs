@@ -167,15 +167,4 @@ impl Ring {
             *total = add(total, state);
         }
     }
-
-    /// The program's links as cables.
-    pub(crate) fn cables(&self) -> Vec<Cable> {
-        let cable = |l: &lockstep_program::program::Link| Cable {
-            from_chip: l.from_chip,
-            from_link: l.from_link,
-            to_chip: l.to_chip,
-            to_link: l.to_link,
-        };
-        self.program.links.iter().map(cable).collect()
-    }
 }
