@@ -20,7 +20,7 @@ pub struct Conditions {
     pub seed: u64,
     /// How clocks differ from the nominal one.
     pub drift: Drift,
-    /// Whether each vector's flight is drawn, between the shortest and the longest.
+    /// Whether each vector's flight is drawn, between the shortest and the longest, around the mean.
     pub link_jitter: bool,
     /// Of [`BILLION`] vectors, how many arrive with an error that the link's code corrects.
     pub link_errors: u32,
@@ -114,14 +114,24 @@ impl Conditions {
         below(draw(self.seed, Purpose::Phase, place), MILLION as u64).into()
     }
 
-    /// How long the `nth` vector of a link flies in a run, in millionths of a nominal cycle.
+    /// How long the `nth` vector of a link flies in a run, in millionths of a nominal cycle. Drawn flights have the mean of
+    /// the description: those below it are as likely as that takes, and on each side of it all are equally so.
     pub(crate) fn flight(&self, spec: &MachineSpec, run: u64, link: usize, nth: usize) -> i128 {
-        let [least, most] =
-            [spec.c2c.latency_min_cycles, spec.c2c.latency_max_cycles].map(|c| u64::from(c) * 1_000_000);
+        let c2c = &spec.c2c;
+        let cycles = [c2c.latency_min_cycles, c2c.latency_mean_cycles, c2c.latency_max_cycles];
+        let [least, mean, most] = cycles.map(|cycles| i128::from(cycles) * MILLION);
         if !self.link_jitter {
-            return most.into();
+            return most;
         }
-        (least + below(draw(self.seed, Purpose::Flight, [run, link as u64, nth as u64]), most - least + 1)).into()
+        let drawn = draw(self.seed, Purpose::Flight, [run, link as u64, nth as u64]);
+        let drawn = i128::from(below(drawn, (most - least + 1) as u64));
+        let (under, over) = (mean - least, most - mean);
+        // Of all draws the first `over` are spread over what is under the mean, the others over what is not.
+        if drawn < over {
+            least + drawn * under / over
+        } else {
+            mean + ((drawn - over) * over).checked_div(under).unwrap_or_default()
+        }
     }
 
     /// What becomes of the `nth` vector of a link in a run.
@@ -143,6 +153,27 @@ impl Conditions {
     pub(crate) fn damage(&self, run: u64, link: usize, nth: usize, vector: &mut [u8]) {
         for (byte, value) in vector.iter_mut().enumerate() {
             *value ^= draw(self.seed, Purpose::Damage, [run, (link as u64) << 32 | nth as u64, byte as u64]) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_flights_have_the_mean_of_the_description() {
+        const DRAWS: usize = 10_000;
+        let mut spec = MachineSpec::preset("lockstep1").expect("a preset");
+        let conditions = Conditions { seed: 3, link_jitter: true, ..Conditions::default() };
+        for (least, mean, most) in [(209, 217, 228), (100, 110, 300), (100, 100, 300), (100, 300, 300), (7, 7, 7)] {
+            let c2c = &mut spec.c2c;
+            (c2c.latency_min_cycles, c2c.latency_mean_cycles, c2c.latency_max_cycles) = (least, mean, most);
+            let flights: Vec<i128> = (0..DRAWS).map(|nth| conditions.flight(&spec, 0, 1, nth)).collect();
+            let [least, mean, most] = [least, mean, most].map(|cycles| i128::from(cycles) * MILLION);
+            assert!(flights.iter().all(|flight| (least..=most).contains(flight)));
+            let off = flights.iter().sum::<i128>() / DRAWS as i128 - mean;
+            assert!(100 * off.abs() <= most - least, "{off} millionths from {mean}");
         }
     }
 }
