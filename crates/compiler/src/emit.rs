@@ -192,15 +192,15 @@ fn instances(
     blocks: &[BlockBuilder<'_>],
     entries: Vec<Planned>,
 ) -> Result<(), Error> {
-    let blocks: Vec<(u32, u64)> = blocks.iter().map(|block| (program.block(block), block.finish().cycles)).collect();
-    let mut aligning: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut added = |block| {
+        let number = program.block(block);
+        (number, program.program().blocks[number as usize].cycles)
+    };
+    let blocks: Vec<(u32, u64)> = blocks.iter().map(&mut added).collect();
     for (name, sequences) in entries {
         let entry = program.entry(&name);
-        let mut align = |program: &mut ProgramBuilder<'static>, chip: u32, now: u64, cycles: u64| {
-            let block = match aligning.entry(cycles) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(new) => *new.insert(program.block(&clock.block(cycles)?)),
-            };
+        let align = |program: &mut ProgramBuilder<'static>, chip: u32, now: u64, cycles: u64| {
+            let block = program.block(&clock.block(cycles)?);
             program.instance(entry, block, chip, now, [0; BASES]);
             Ok::<_, Error>(now + cycles)
         };

@@ -1,7 +1,8 @@
 //! Programs by hand: instructions at cycles, in any order, become the texts of queues.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lockstep_machine::access::duration;
 use lockstep_machine::geometry::Queue;
@@ -151,6 +152,10 @@ impl<'a> BlockBuilder<'a> {
 #[derive(Debug)]
 pub struct ProgramBuilder<'a> {
     program: Program<'a>,
+    /// How many blocks have a name, but for what follows a `#`.
+    named: BTreeMap<String, u32>,
+    /// Blocks by the hash of their name and their texts.
+    hashed: HashMap<u64, Vec<u32>>,
 }
 
 impl<'a> ProgramBuilder<'a> {
@@ -167,7 +172,7 @@ impl<'a> ProgramBuilder<'a> {
             blocks: Vec::new(),
             entries: Vec::new(),
         };
-        Self { program }
+        Self { program, named: BTreeMap::new(), hashed: HashMap::new() }
     }
 
     /// The machine it is built for.
@@ -244,17 +249,26 @@ impl<'a> ProgramBuilder<'a> {
         self.program.bindings.len() as u32 - 1
     }
 
-    /// Adds a block; returns its number. A further block of a name is told apart by what follows a `#`; both belong to
-    /// the phase that the name stands for.
+    /// The number of a block, which is added unless one of its name has the same texts. Another block of a name is told
+    /// apart by what follows a `#`; both belong to the phase that the name stands for.
     pub fn block(&mut self, block: &BlockBuilder<'_>) -> u32 {
         let mut block = block.finish();
-        let kind_of = |name: &str| name.split_once('#').map_or(name, |(kind, _)| kind).to_owned();
-        let before = self.program.blocks.iter().filter(|other| kind_of(&other.name) == block.name).count();
-        if before > 0 {
+        let mut hasher = DefaultHasher::new();
+        (&block.name, &block.queues).hash(&mut hasher);
+        let alike = self.hashed.entry(hasher.finish()).or_default();
+        let is_same = |other: &Block| kind_of(&other.name) == block.name && other.queues == block.queues;
+        if let Some(number) = alike.iter().find(|number| is_same(&self.program.blocks[**number as usize])) {
+            return *number;
+        }
+        let number = self.program.blocks.len() as u32;
+        alike.push(number);
+        let before = self.named.entry(block.name.clone()).or_default();
+        if *before > 0 {
             block.name = format!("{}#{before}", block.name);
         }
+        *before += 1;
         self.program.blocks.push(block);
-        self.program.blocks.len() as u32 - 1
+        number
     }
 
     /// Adds an entry without instances; returns its number.
@@ -286,6 +300,11 @@ impl<'a> ProgramBuilder<'a> {
     }
 }
 
+/// What a block's name says but for what tells it from others.
+fn kind_of(name: &str) -> &str {
+    name.split_once('#').map_or(name, |(kind, _)| kind)
+}
+
 /// The cycle at which a queue can issue something else.
 fn next(cycle: u64, inst: &Inst, times: Repetition) -> u64 {
     let own = match inst {
@@ -311,5 +330,26 @@ fn repeat(times: Repetition) -> Inst {
         every: number(times.every),
         word_stride: Stride(times.word_stride),
         row_stride: Stride(times.row_stride),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_blocks_of_a_name_are_stored_once() {
+        let spec = MachineSpec::preset("lockstep1").expect("a preset");
+        let mut program = ProgramBuilder::new("test", &spec);
+        let mut add = |name, cycles| {
+            let mut block = BlockBuilder::new(name, &spec);
+            let cycles = Uint::new(cycles).expect("few cycles");
+            block.issue(0, Queue::Send(0), Inst::RuntimeDeskew { cycles }).expect("room");
+            program.block(&block)
+        };
+        let blocks = [("align", 252), ("align", 504), ("align", 252), ("other", 252), ("align", 504)];
+        assert_eq!(blocks.map(|(name, cycles)| add(name, cycles)), [0, 1, 0, 2, 1]);
+        let names: Vec<&str> = program.program().blocks.iter().map(|block| block.name.as_str()).collect();
+        assert_eq!(names, ["align", "align#1", "other"]);
     }
 }

@@ -110,7 +110,7 @@ pub struct Block {
 }
 
 /// The instructions of one queue, encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueText {
     /// The queue.
     pub queue: Queue,

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use lockstep_machine::access::aligned_cycles_max;
-use lockstep_machine::geometry::{Hemisphere, Queue};
-use lockstep_machine::inst::INST_BYTES;
+use lockstep_machine::geometry::Hemisphere;
 use lockstep_machine::inst::operand::Format;
 use lockstep_machine::system::SystemSpec;
 use lockstep_program::Program;
 use lockstep_program::builder::{BlockBuilder, ProgramBuilder};
-use lockstep_program::program::{BASES, BindingKind, QueueText, Word};
+use lockstep_program::program::{BASES, BindingKind, Word};
 
 use super::Method;
 use super::deliver::{Delivery, deliver};
@@ -147,7 +146,7 @@ impl Finished<'_> {
         }
         let busy: Vec<u32> = (0..)
             .zip(&self.blocks)
-            .filter(|(_, block)| !block.finish().queues.is_empty())
+            .filter(|(_, block)| block.queues().next().is_some())
             .map(|(chip, _)| chip)
             .collect();
         let clock = Clock::of(Chips::from(system), busy.clone());
@@ -157,12 +156,8 @@ impl Finished<'_> {
             Some(cycles) => Some(program.block(&clock.block(*cycles)?)),
             None => None,
         };
-        // Chips that do the same at the same time have one block.
-        let mut known: BTreeMap<Vec<Text>, u32> = BTreeMap::new();
         for chip in busy {
-            let block = &self.blocks[chip as usize];
-            let key = block.finish().queues.into_iter().map(text).collect();
-            let number = *known.entry(key).or_insert_with(|| program.block(block));
+            let number = program.block(&self.blocks[chip as usize]);
             let start = starts.get(&chip).copied().unwrap_or_default();
             if let Some(align) = align {
                 program.instance(entry, align, chip, 0, [0; BASES]);
@@ -171,11 +166,4 @@ impl Finished<'_> {
         }
         program.finish().map_err(|violations| Error::Unlawful(violations.iter().map(ToString::to_string).collect()))
     }
-}
-
-/// A queue and its instructions.
-type Text = (Queue, Vec<[u8; INST_BYTES]>);
-
-fn text(queue: QueueText) -> Text {
-    (queue.queue, queue.insts)
 }
