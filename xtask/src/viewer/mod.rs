@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// A browser of the Chromium family [default: the first that is installed]
     #[arg(long, value_name = "FILE")]
     browser: Option<PathBuf>,
+    /// Say which browser that is, and check nothing
+    #[arg(long)]
+    find: bool,
     /// A program to look at [default: some filetests]
     #[arg(long, value_name = "PROGRAM")]
     program: Vec<PathBuf>,
@@ -40,6 +43,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let browser = options.browser.clone().or_else(installed);
     let browser = browser.context("no browser: `apt-get install chromium-headless-shell`, or give one by --browser")?;
+    if options.find {
+        println!("{}", browser.display());
+        return Ok(());
+    }
     let lockstep = lockstep(options.lockstep.as_deref())?;
     let filetests = root()?.join("filetests");
     let programs = match &options.program[..] {
