@@ -99,6 +99,11 @@ impl Error {
         Self::Shape { what: what.into(), found: found.to_string(), expected: expected.to_string() }
     }
 
+    /// Whether memory is what lacks.
+    pub(crate) fn is_room(&self) -> bool {
+        matches!(self, Self::Memory { .. } | Self::Layers { .. } | Self::Room { .. })
+    }
+
     pub(crate) fn memory(what: &str, words: u32, zone: Zone) -> Self {
         Self::Memory { what: what.into(), words, first: zone.first, end: zone.end }
     }

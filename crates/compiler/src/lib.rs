@@ -36,11 +36,8 @@ use network::Network;
 use place::Size;
 use place::capacity::{explained, room};
 use place::layout::Layout;
-use plan::Group;
+use plan::Room;
 use team::Team;
-
-/// So many eighths of the room for weights are tried at least.
-const MEMORY_LEAST: u64 = 4;
 
 /// How much of a model is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +114,8 @@ pub fn compile<'w, 'c>(
             let cost = |program: &Program<'_>| cost(program, options.objective);
             Ok(if cost(&pipeline) < cost(&tensor) { pipeline } else { tensor })
         }
-        (tensor, pipeline) => tensor.or(pipeline),
+        // Of two reasons the one of the way that takes fewer bytes a chip.
+        (tensor, pipeline) => pipeline.or(tensor),
     }
 }
 
@@ -145,26 +143,55 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
     emit::emit(options, chips, teams, &buckets)
 }
 
-/// Groups of chips with their memory. What a chip holds beside weights is known when they are placed: where it does not
-/// suffice, groups are asked to take fewer weights.
+/// Groups of chips with their memory: without filling sides evenly, unless the dearest group is cheaper with it.
 fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size) -> Result<Vec<Team<'w>>, Error> {
-    let mut tried: Option<(Vec<Group>, Error)> = None;
-    for eighths in (MEMORY_LEAST..=8).rev() {
-        let room = room(chips.machine()) / 8 * eighths;
-        let groups = match plan::groups(network, chips, split, room) {
-            Ok(groups) => groups,
-            Err(error) => return Err(tried.map_or(error, |(_, error)| error)),
-        };
-        if tried.as_ref().is_some_and(|(before, _)| *before == groups) {
-            continue;
-        }
-        let team = |group: &Group| Team::new(network, group.clone(), chips.machine(), size);
-        match groups.iter().map(team).collect::<Result<Vec<_>, Error>>() {
-            Err(error @ (Error::Memory { .. } | Error::Layers { .. })) => tried = Some((groups, error)),
-            done => return done,
+    match dealt(network, chips, split, size, false) {
+        Ok((teams, false)) => Ok(teams),
+        Err(error) if !error.is_room() => Err(error),
+        plain => {
+            let dearest = |teams: &[Team<'_>]| teams.iter().map(|team| team.group.time()).max();
+            match (plain, dealt(network, chips, split, size, true)) {
+                (Ok((plain, _)), Ok((even, _))) if dearest(&plain) > dearest(&even) => Ok(even),
+                (Ok((teams, _)), _) | (_, Ok((teams, _))) => Ok(teams),
+                (_, Err(error)) => Err(error),
+            }
         }
     }
-    Err(tried.map_or_else(|| Error::shape("groups", 0, "at least one"), |(_, error)| error))
+}
+
+/// Groups of chips with their memory, and whether some were refused. What a chip holds beside weights, and how well they
+/// divide into banks, is known when they are placed: where a group finds no room, those like it are dealt fewer layers,
+/// and others more.
+fn dealt<'w>(
+    network: &Network<'w>,
+    chips: Chips<'_>,
+    split: Split,
+    size: Size,
+    evenly: bool,
+) -> Result<(Vec<Team<'w>>, bool), Error> {
+    let mut room = Room::new(room(chips.machine()));
+    let mut refused = None;
+    loop {
+        let groups = match plan::groups(network, chips, split, &room) {
+            Ok(groups) => groups,
+            Err(error) => return Err(refused.unwrap_or(error)),
+        };
+        let mut teams = Vec::new();
+        for group in &groups {
+            match Team::new(network, group.clone(), chips.machine(), size, evenly) {
+                Ok(team) => teams.push(team),
+                Err(error) if error.is_room() && groups.len() > 1 && group.layers.len() > 1 => {
+                    room.refuse(group, network);
+                    refused = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if teams.len() == groups.len() {
+            return Ok((teams, refused.is_some()));
+        }
+    }
 }
 
 /// Whether weights have slices to lie in.
@@ -189,5 +216,34 @@ fn check_machine(spec: &MachineSpec) -> Result<(), Error> {
     match needs.iter().find(|(there, _)| !there) {
         Some((_, what)) => Err(Error::Machine { machine: spec.name.clone(), what }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_arith::matrix::Format;
+    use lockstep_machine::system::SystemSpec;
+
+    use super::*;
+
+    /// How many layers of Llama-3-8B each group of 8 chips has, with caches for 2,240 positions.
+    fn layers(system: &str) -> Result<Vec<usize>, Error> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/models/llama-3-8b.json");
+        let config = std::fs::read_to_string(path).expect("the data of tests");
+        let config = serde_json::from_str(&config).expect("JSON");
+        let (_, graph) = lockstep_models::from_hf_config(&config).expect("a model");
+        let system = SystemSpec::preset(system).expect("a preset");
+        let network = Network::new(&graph, Format::LB4.into(), system.machine().lanes() as usize)?;
+        let size = Size { tiles: 7, batch: 1, sequences: 1 };
+        let teams = placed(&network, (&system).into(), Split::Tensor, size)?;
+        Ok(teams.iter().map(|team| team.group.layers.len()).collect())
+    }
+
+    #[test]
+    fn layers_go_where_there_is_room() {
+        // Embedding and head take room of the first group and the last one.
+        assert_eq!(layers("lockstep1:40"), Ok(vec![4, 8, 8, 8, 4]));
+        assert_eq!(layers("lockstep1:48"), Ok(vec![4, 6, 6, 6, 6, 4]));
+        assert_eq!(layers("lockstep1:32"), Err(Error::Room { needed: 5, size: 8, groups: 4 }));
     }
 }

@@ -15,7 +15,7 @@ use crate::chips::Chips;
 use crate::compose::ensemble::Wire;
 use crate::error::Error;
 use crate::network::{Kind, Network};
-use crate::place::capacity::share_bytes;
+use crate::place::capacity::{matrix_bytes, share_bytes, table_bytes};
 use crate::weights::Named;
 
 /// How a model is spread over chips.
@@ -45,26 +45,55 @@ pub enum Objective {
 pub(crate) struct Group {
     pub(crate) chips: Vec<u32>,
     pub(crate) layers: Range<usize>,
+    cost: Cost,
     /// The links among its chips, by their places in the group.
     pub(crate) wires: Vec<Wire>,
+}
+
+impl Group {
+    /// What its layers cost, in weights.
+    pub(crate) fn time(&self) -> u64 {
+        self.cost.time
+    }
+}
+
+/// Bytes of weights for which a chip has room at most. What else it holds depends on whether its group begins the model
+/// and whether it ends it.
+#[derive(Clone, Debug)]
+pub(crate) struct Room([[u64; 2]; 2]);
+
+impl Room {
+    /// So much for all groups.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self([[bytes; 2]; 2])
+    }
+
+    /// There is none for a group of `network`: groups like it take less from here on.
+    pub(crate) fn refuse(&mut self, group: &Group, network: &Network<'_>) {
+        let Range { start, end } = group.layers;
+        self.0[usize::from(start == 0)][usize::from(end == network.layers.len())] = group.cost.bytes.saturating_sub(1);
+    }
+
+    fn of(&self, begins: bool, ends: bool) -> u64 {
+        self.0[usize::from(begins)][usize::from(ends)]
+    }
 }
 
 /// Steps of a search for an order of groups.
 const SEARCH: usize = 20_000;
 
-/// Groups in the order of the layers; each chip has room for so many bytes of weights.
-pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room: u64) -> Result<Vec<Group>, Error> {
+/// Groups in the order of the layers; each chip has so much room for weights.
+pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room: &Room) -> Result<Vec<Group>, Error> {
     let all = formed(&chips.nodes(), split);
     let size = all.first().map_or(1, Vec::len);
-    let costs = costs(network, size, chips.machine());
     // Nothing is made of sizes that a file may only claim. A table that is embedding and head counts twice.
     let believed = 2 * chips.machine().sram_bytes();
-    if costs.iter().any(|cost| cost.bytes > believed) {
-        return Err(Error::Layers { fit: 0, count: costs.len() });
-    }
+    let costs =
+        costs(network, size, chips.machine(), believed).ok_or(Error::Layers { fit: 0, count: network.layers.len() })?;
     // One group may find room where none was counted: its memory alone can tell.
     let is_likely = all.len() == 1 && costs.iter().map(|cost| cost.bytes).sum::<u64>() <= believed;
-    let room = if is_likely { u64::MAX } else { room };
+    let anything = Room::new(u64::MAX);
+    let room = if is_likely { &anything } else { room };
     let wanted =
         deal(&costs, room, all.len()).map_err(|needed| Error::Room { needed, size: size as u32, groups: all.len() })?;
     let order = path(&all, chips.cables(), wanted.len()).ok_or_else(|| {
@@ -73,7 +102,8 @@ pub(crate) fn groups(network: &Network<'_>, chips: Chips<'_>, split: Split, room
     })?;
     let group = |(index, layers): (usize, Range<usize>)| {
         let group = all[index].clone();
-        Group { wires: wires(&group, chips), chips: group, layers }
+        let cost = costs[layers.clone()].iter().fold(Cost::default(), |sum, cost| sum.plus(*cost));
+        Group { wires: wires(&group, chips), chips: group, layers, cost }
     };
     Ok(order.into_iter().zip(wanted).map(group).collect())
 }
@@ -114,32 +144,36 @@ impl Cost {
     }
 }
 
-/// What each layer costs, the first one with the embedding and the last one with what follows it.
-fn costs(network: &Network<'_>, ranks: usize, spec: &MachineSpec) -> Vec<Cost> {
+/// What each layer costs, the first one with the embedding and the last one with what follows it; none where a layer is
+/// larger than is believed.
+fn costs(network: &Network<'_>, ranks: usize, spec: &MachineSpec, believed: u64) -> Option<Vec<Cost>> {
     let of_kind = |kind: &Kind<'_>| {
         let weights = &kind.weights[0];
-        Cost { time: weights.iter().map(Named::elements).sum(), bytes: share_bytes(weights, ranks, spec) }
+        let is_believed = matrix_bytes(weights, spec) / ranks as u64 <= believed;
+        let bytes = is_believed.then(|| share_bytes(kind, network.rotaries, ranks, spec))?;
+        Some(Cost { time: weights.iter().map(Named::elements).sum(), bytes })
     };
-    let kinds: Vec<Cost> = network.kinds.iter().map(of_kind).collect();
+    let kinds: Vec<Cost> = network.kinds.iter().map(of_kind).collect::<Option<_>>()?;
     let mut costs: Vec<Cost> = network.layers.iter().map(|(kind, _)| kinds[*kind]).collect();
     if let (Some(last), Some(head)) = (costs.last_mut(), &network.head) {
-        *last = last.plus(of_kind(head));
+        *last = last.plus(of_kind(head)?);
     }
     if let (Some(first), Some((table, _))) = (costs.first_mut(), &network.embedding) {
         // A row of it is all that is read.
-        *first = first.plus(Cost { time: 0, bytes: share_bytes(&[*table], ranks, spec) });
+        *first = first.plus(Cost { time: 0, bytes: table_bytes(table, ranks, spec) });
     }
-    costs
+    costs.iter().all(|cost| cost.bytes <= believed).then_some(costs)
 }
 
-/// Consecutive layers for `groups` groups, or for one each, so that no group has more than `room` bytes and the most
+/// Consecutive layers for `groups` groups, or for one each, so that no group has more bytes than room and the most
 /// expensive one is as cheap as can be; or how many groups it takes at least.
-fn deal(costs: &[Cost], room: u64, groups: usize) -> Result<Vec<Range<usize>>, usize> {
+fn deal(costs: &[Cost], room: &Room, groups: usize) -> Result<Vec<Range<usize>>, usize> {
     let cut = |most: u64| {
         let (mut ranges, mut first, mut sum) = (Vec::new(), 0, Cost::default());
         for (layer, cost) in costs.iter().enumerate() {
             let all = sum.plus(*cost);
-            if (all.time > most || all.bytes > room) && layer > first {
+            let is_full = all.time > most || all.bytes > room.of(first == 0, layer + 1 == costs.len());
+            if is_full && layer > first {
                 ranges.push(first..layer);
                 (first, sum) = (layer, *cost);
             } else {
@@ -243,7 +277,7 @@ mod tests {
     fn layers_are_dealt_so_that_the_dearest_group_is_cheapest() {
         let dealt = |times: &[u64], groups| {
             let costs: Vec<Cost> = times.iter().map(|time| Cost { time: *time, bytes: 1 }).collect();
-            deal(&costs, 9, groups).expect("room")
+            deal(&costs, &Room::new(9), groups).expect("room")
         };
         assert_eq!(dealt(&[1, 1, 1, 1], 2), [0..2, 2..4]);
         assert_eq!(dealt(&[1, 1, 1, 4], 2), [0..3, 3..4]);
@@ -254,9 +288,22 @@ mod tests {
     #[test]
     fn groups_have_room_for_what_they_are_dealt() {
         let costs = [(1, 3), (1, 1), (1, 1), (1, 1)].map(|(time, bytes)| Cost { time, bytes });
-        assert_eq!(deal(&costs, 9, 2), Ok(vec![0..2, 2..4]));
-        assert_eq!(deal(&costs, 3, 2), Ok(vec![0..1, 1..4]));
-        assert_eq!(deal(&costs, 2, 2), Err(3));
+        assert_eq!(deal(&costs, &Room::new(9), 2), Ok(vec![0..2, 2..4]));
+        assert_eq!(deal(&costs, &Room::new(3), 2), Ok(vec![0..1, 1..4]));
+        assert_eq!(deal(&costs, &Room::new(2), 2), Err(3));
+    }
+
+    #[test]
+    fn groups_that_found_no_room_take_fewer_layers() {
+        let costs = [Cost { time: 1, bytes: 1 }; 6];
+        let mut room = Room::new(9);
+        assert_eq!(deal(&costs, &room, 3), Ok(vec![0..2, 2..4, 4..6]));
+        room.0[1][0] = 1;
+        assert_eq!(deal(&costs, &room, 3), Ok(vec![0..1, 1..4, 4..6]));
+        room.0[0][0] = 2;
+        assert_eq!(deal(&costs, &room, 3), Ok(vec![0..1, 1..3, 3..6]));
+        room.0[0][1] = 2;
+        assert_eq!(deal(&costs, &room, 3), Err(4));
     }
 
     /// No group has chips of two nodes, and no more chips than need be are in none.

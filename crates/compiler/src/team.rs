@@ -34,13 +34,19 @@ pub(crate) struct Shape {
 }
 
 impl<'w> Team<'w> {
-    /// Places a group's part of a network, for so much at once.
-    pub(crate) fn new(network: &Network<'w>, group: Group, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
+    /// Places a group's part of a network, for so much at once; `evenly` as for [`Placed::new`].
+    pub(crate) fn new(
+        network: &Network<'w>,
+        group: Group,
+        spec: &MachineSpec,
+        size: Size,
+        evenly: bool,
+    ) -> Result<Self, Error> {
         let kinds = network.layers[group.layers.clone()].iter().map(|(kind, _)| *kind).collect();
         let ranks = group.chips.len();
         let one = |rank| {
             let network = network.part(group.layers.clone(), Share { rank, ranks }, spec.lanes() as usize);
-            let placed = Placed::new(&network, spec, size)?;
+            let placed = Placed::new(&network, spec, size, evenly)?;
             Ok(Rank { network, placed })
         };
         let ranks = (0..ranks).map(one).collect::<Result<_, Error>>()?;

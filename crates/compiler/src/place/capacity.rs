@@ -1,12 +1,16 @@
 //! Why a model does not fit, in terms of what a user can change.
 
+use lockstep_arith::matrix::Format;
+use lockstep_graph::Rotary;
 use lockstep_machine::spec::MachineSpec;
 
 use super::layout::Layout;
 use super::tiles::TileFormat;
+use super::uses::{Use, uses};
 use crate::chips::Chips;
 use crate::error::Error;
-use crate::network::Network;
+use crate::network::{Kind, Network};
+use crate::share::Share;
 use crate::weights::{Matrix, Named};
 
 /// Tensors that an error names.
@@ -15,7 +19,7 @@ const NAMED: usize = 3;
 /// The error with the whole account, where memory was what lacked: `cause` on one of `chips` chips, which all together
 /// hold `network`, each with caches of `tiles` vectors of positions.
 pub(crate) fn explained(cause: Error, network: &Network<'_>, chips: Chips<'_>, tiles: usize) -> Error {
-    if !matches!(cause, Error::Memory { .. } | Error::Layers { .. } | Error::Room { .. }) {
+    if !cause.is_room() {
         return cause;
     }
     let spec = chips.machine();
@@ -63,15 +67,31 @@ pub(crate) fn room(spec: &MachineSpec) -> u64 {
     2 * far * u64::from(spec.mem.words_per_slice) * u64::from(spec.lanes())
 }
 
-/// What some weights take on the fullest of `ranks` chips that share the tiles of each matrix.
-pub(crate) fn share_bytes(weights: &[Named<'_>], ranks: usize, spec: &MachineSpec) -> u64 {
-    let matrices = weights.iter().filter_map(|named| named.matrix().ok());
-    let share = |matrix: Matrix<'_>| {
-        let tiles = matrix.rows.div_ceil(spec.lanes() as usize).div_ceil(ranks);
-        let rows = matrix.rows.min(tiles * spec.lanes() as usize);
-        bytes(&Matrix { rows, ..matrix }, spec)
+/// What some weights take on all chips.
+pub(crate) fn matrix_bytes(weights: &[Named<'_>], spec: &MachineSpec) -> u64 {
+    weights.iter().filter_map(|named| named.matrix().ok()).map(|matrix| bytes(&matrix, spec)).sum()
+}
+
+/// What the matrices of a section take on the fullest of `ranks` chips that share it.
+pub(crate) fn share_bytes(kind: &Kind<'_>, rotaries: &[Rotary], ranks: usize, spec: &MachineSpec) -> u64 {
+    let lanes = spec.lanes() as usize;
+    let vectors = |rank| -> usize {
+        let section = kind.section.shared(Share { rank, ranks }, lanes);
+        let vectors = |(usage, format): (&Use, &Option<Format>)| match (usage, format) {
+            (Use::Matrix(arrangement), Some(format)) => arrangement.vectors((*format).into(), spec),
+            _ => 0,
+        };
+        uses(&section, rotaries, lanes).iter().zip(&section.formats).map(vectors).sum()
     };
-    matrices.map(share).sum()
+    (0..ranks).map(vectors).max().unwrap_or_default() as u64 * u64::from(spec.lanes())
+}
+
+/// What the codes of a table take on the fullest of `ranks` chips that share its columns.
+pub(crate) fn table_bytes(table: &Named<'_>, ranks: usize, spec: &MachineSpec) -> u64 {
+    let Ok(matrix) = table.matrix() else { return 0 };
+    let tiles = matrix.cols.div_ceil(spec.lanes() as usize).div_ceil(ranks);
+    let loads = tiles.div_ceil(TileFormat::from(matrix.format).inputs_per_load());
+    matrix.rows as u64 * loads as u64 * u64::from(spec.lanes())
 }
 
 /// Words of the tables of rotary embeddings for one vector of positions.

@@ -159,12 +159,19 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Places a network.
-    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, size: Size) -> Result<Self, Error> {
+    /// Places a network; where there is no room otherwise, and it may be, with sides that are filled evenly.
+    pub(crate) fn new(network: &Network<'_>, spec: &MachineSpec, size: Size, evenly: bool) -> Result<Self, Error> {
+        match Self::with(network, spec, size, false) {
+            Err(error) if evenly && error.is_room() => Self::with(network, spec, size, true),
+            placed => placed,
+        }
+    }
+
+    fn with(network: &Network<'_>, spec: &MachineSpec, size: Size, evenly: bool) -> Result<Self, Error> {
         let Size { tiles, batch, sequences } = size;
         let layout = Layout::new(spec);
         let contents = Contents::new(layout.lanes());
-        let (tiler, has_values) = (Tiler { spec, plane: 0 }, network.has_values);
+        let (tiler, has_values) = (Tiler::new(spec, evenly), network.has_values);
         let mut place = Placer { spec, layout, contents, tiler, spare: false, sequences, has_values };
         let uses: Vec<Vec<Use>> = network.sections().map(|s| uses(s, network.rotaries, place.layout.lanes())).collect();
         let columns = network.share.of(network.hidden.div_ceil(place.layout.lanes()));

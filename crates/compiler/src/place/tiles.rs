@@ -21,6 +21,15 @@ pub(crate) struct Arrangement {
     pub(crate) groups: Vec<Vec<Option<usize>>>,
 }
 
+impl Arrangement {
+    /// Vectors of codes and scales that it takes in a format.
+    pub(crate) fn vectors(&self, format: TileFormat, spec: &MachineSpec) -> usize {
+        let loads: Vec<_> = self.groups.chunks(format.inputs_per_load()).collect();
+        let scales: usize = loads.iter().map(|inputs| scale_count(format, inputs, spec)).sum();
+        self.rows.iter().map(|rows| used(rows).len() * loads.len() + scales).sum()
+    }
+}
+
 /// `0..count` dealt to tiles of `size`, the last one filled up with nothing.
 pub(crate) fn in_order(count: usize, size: usize) -> Vec<Vec<Option<usize>>> {
     (0..count.div_ceil(size))
@@ -97,14 +106,33 @@ pub(crate) fn load_width(spec: &MachineSpec, far: Zone) -> usize {
     each.min(spec.mxm.load_streams) as usize
 }
 
-/// Places matrices: their tiles of outputs go round the planes, each matrix going on where the one before it ended.
+/// Places matrices: their tiles of outputs go round the planes, each matrix going on where the one before it ended; or
+/// each to the side that has less, so that matrices of few tiles fill both alike.
 #[derive(Clone, Debug)]
 pub(crate) struct Tiler<'a> {
-    pub(crate) spec: &'a MachineSpec,
-    pub(crate) plane: u8,
+    spec: &'a MachineSpec,
+    evenly: bool,
+    /// Tiles so far: on both sides together, or on each.
+    tiles: [u8; SIDES.len()],
+    /// Vectors of each side so far.
+    vectors: [usize; SIDES.len()],
 }
 
-impl Tiler<'_> {
+impl<'a> Tiler<'a> {
+    pub(crate) fn new(spec: &'a MachineSpec, evenly: bool) -> Self {
+        Self { spec, evenly, tiles: [0; SIDES.len()], vectors: [0; SIDES.len()] }
+    }
+
+    /// The plane of the next tile.
+    fn next_plane(&mut self) -> u8 {
+        let (all, of_side) = (self.spec.planes() as u8, self.spec.mxm.planes_per_hemisphere as u8);
+        let side = usize::from(self.evenly && self.vectors[1] < self.vectors[0]);
+        let turn = self.tiles[side];
+        let planes = if self.evenly { of_side } else { all };
+        self.tiles[side] = (turn + 1) % planes;
+        side as u8 * of_side + turn
+    }
+
     pub(crate) fn place(
         &mut self,
         name: &str,
@@ -113,12 +141,13 @@ impl Tiler<'_> {
         layout: &mut Layout,
     ) -> Result<Tiled, Error> {
         let (format, spec) = (TileFormat::from(format), self.spec);
-        let planes = spec.planes() as u8;
         let mut counts = [0; SIDES.len()];
         let mut counted = Vec::new();
         for rows in &arrangement.rows {
-            let (used, side) = (used(rows), usize::from(spec.plane_hemisphere(self.plane) == SIDES[1]));
+            let plane = self.next_plane();
+            let (used, side) = (used(rows), usize::from(spec.plane_hemisphere(plane) == SIDES[1]));
             let mut append = |count: usize| {
+                self.vectors[side] += count;
                 counts[side] += count;
                 (counts[side] - count, count)
             };
@@ -126,8 +155,7 @@ impl Tiler<'_> {
                 let codes = append(used.len());
                 (codes, append(scale_count(format, inputs, spec)))
             });
-            counted.push((self.plane, side, used.start, tiles.collect::<Vec<_>>()));
-            self.plane = (self.plane + 1) % planes;
+            counted.push((plane, side, used.start, tiles.collect::<Vec<_>>()));
         }
         let mut runs = Vec::new();
         for (side, count) in SIDES.into_iter().zip(counts) {

@@ -29,6 +29,7 @@ pub const TESTS: &[(&str, fn())] = &[
         "conformance::what_finds_no_far_slices_lies_near_and_behind_the_text",
         what_finds_no_far_slices_lies_near_and_behind_the_text,
     ),
+    ("conformance::where_room_is_scarce_both_sides_are_filled_alike", where_room_is_scarce_both_sides_are_filled_alike),
     ("conformance::rows_of_accumulators_are_used_again", rows_of_accumulators_are_used_again),
     (
         "conformance::other_machines_give_the_same_bits_in_other_cycles",
@@ -193,6 +194,28 @@ fn what_finds_no_far_slices_lies_near_and_behind_the_text() {
     }
     assert_eq!(count("rotary", Hemisphere::East, 42..44), 8);
     check(&model, &spec, &contexts, &tokens(150, 50));
+}
+
+/// Where one side would be too full for all layers, matrices fill both alike.
+fn where_room_is_scarce_both_sides_are_filled_alike() {
+    let decoder = Decoder { feed_forward: 64, layers: vec![(None, 0); 8], ..Decoder::llama(128, 4, 2, 32) };
+    let sources = Sources::seeded(decoder.graph(), 23, &[Q4_1]);
+    let model = sources.model();
+    let spec =
+        |words| machine(|s| (s.superlanes, s.mem.words_per_slice, s.instruction.text_first_slice) = (4, words, 20));
+    let fuller = |words| {
+        let program = program(&model, &spec(words), &[64]);
+        let weights = |image: &&Image<'_>| image.name.starts_with("blk.") && (12..20).contains(&image.first.slice);
+        let on = |side| {
+            let images = program.images.iter().filter(weights).filter(|image| image.first.hemisphere == side);
+            images.map(|image| image.vectors).sum::<u32>()
+        };
+        on(Hemisphere::West).max(on(Hemisphere::East))
+    };
+    let (plenty, scarce) = (fuller(1024), fuller(512));
+    println!("{plenty} vectors on the fuller side, {scarce} where room is scarce");
+    assert!(scarce < plenty);
+    check(&model, &spec(512), &[64], &tokens(5, 50));
 }
 
 /// More sums at a time than planes have rows of accumulators: rows are used again.
