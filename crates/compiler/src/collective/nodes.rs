@@ -14,8 +14,8 @@ use crate::error::Error;
 /// A system whose nodes have cables between each two of their chips, and between each two of them.
 pub(super) struct Nodes<'a> {
     system: &'a SystemSpec,
-    /// Chips of a node, but for the last one, which may have fewer.
-    size: u32,
+    /// The node of each chip.
+    of: Vec<u32>,
     /// From each node to each other.
     between: BTreeMap<(u32, u32), Vec<Cable>>,
 }
@@ -23,8 +23,9 @@ pub(super) struct Nodes<'a> {
 impl<'a> Nodes<'a> {
     /// None where a cable is missing.
     pub(super) fn new(system: &'a SystemSpec) -> Option<Self> {
-        let size = system.machine().package.chips_per_node.max(1);
-        let node = |chip: u32| chip / size;
+        let nodes = system.nodes();
+        let of: Vec<u32> = (0..).zip(&nodes).flat_map(|(node, chips)| chips.iter().map(move |_| node)).collect();
+        let node = |chip: u32| of[chip as usize];
         let mut between: BTreeMap<(u32, u32), Vec<Cable>> = BTreeMap::new();
         let mut linked = BTreeSet::new();
         for cable in system.cables() {
@@ -35,17 +36,15 @@ impl<'a> Nodes<'a> {
                 between.entry(nodes).or_default().push(*cable);
             }
         }
-        let count = u64::from(system.chips.div_ceil(size));
-        let pairs = |chips: u64| chips * (chips - 1);
-        let last = u64::from(system.chips) - (count - 1) * u64::from(size);
-        let whole = linked.len() as u64 == (count - 1) * pairs(size.into()) + pairs(last);
-        (whole && between.len() as u64 == pairs(count)).then_some(Self { system, size, between })
+        let pairs = |count: usize| count * (count - 1);
+        let whole = linked.len() == nodes.iter().map(|chips| pairs(chips.len())).sum::<usize>();
+        (whole && between.len() == pairs(nodes.len())).then_some(Self { system, of, between })
     }
 
     /// Cables from a chip to all others of its node.
     fn mates(&self, chip: u32) -> Vec<Cable> {
         let mut mates: Vec<Cable> = self.system.network().leaving(chip).to_vec();
-        mates.retain(|cable| cable.to_chip / self.size == chip / self.size);
+        mates.retain(|cable| self.of[cable.to_chip as usize] == self.of[chip as usize]);
         mates.dedup_by_key(|cable| cable.to_chip);
         mates
     }

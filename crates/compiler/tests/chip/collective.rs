@@ -63,10 +63,13 @@ fn run(made: &Collected) -> (Held, Held) {
 }
 
 fn sums(system: &str, vectors: usize, method: Method) {
-    let made = made(system, Collective::AllReduce, vectors);
+    check_sums(system, &made(system, Collective::AllReduce, vectors), vectors, method);
+}
+
+fn check_sums(system: &str, made: &Collected, vectors: usize, method: Method) {
     assert_eq!(made.method, method, "{system}, {vectors} vectors");
     let chips = made.program.chips as usize;
-    let (inputs, outputs) = run(&made);
+    let (inputs, outputs) = run(made);
     let numbers = |bytes: &[u8]| -> Vec<i32> {
         bytes.chunks_exact(4).map(|four| i32::from_le_bytes(four.try_into().unwrap())).collect()
     };
@@ -92,6 +95,10 @@ fn sums_over_nodes_are_exact() {
     sums("lockstep1:24", 1, Method::Nodes);
     sums("lockstep1:nodes24", 1, Method::Nodes);
     sums("lockstep1:72", 1, Method::Nodes);
+    // A node that lacks a chip is a node still: none of another one takes its place.
+    let rest = SystemSpec::preset("lockstep1:24").unwrap().without(&"3".parse().unwrap()).unwrap();
+    let made = compile_collective(&rest, Collective::AllReduce, 1).unwrap();
+    check_sums("lockstep1:24 without a chip", &made, 1, Method::Nodes);
 }
 
 fn sums_over_any_cables_are_exact() {
