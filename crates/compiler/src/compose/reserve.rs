@@ -224,6 +224,16 @@ impl<'a> Reservations<'a> {
         free
     }
 
+    /// The last cycle up to which a queue that is free in `from` works on nothing; in a loop none is known.
+    pub(crate) fn free_until(&self, queue: Queue, from: u64) -> Option<u64> {
+        let taken =
+            self.spans.get(&queue).into_iter().flatten().filter(|span| self.interval.is_none() && from <= span.1);
+        match taken.map(|span| span.0).min() {
+            Some(next) => next.checked_sub(1).filter(|last| *last >= from),
+            None => Some(u64::MAX),
+        }
+    }
+
     /// Takes a queue from one cycle to another, both included, for one piece of work.
     pub(crate) fn exclusive(&mut self, queue: Queue, from: u64, to: u64) -> bool {
         // The later of two spans begins so many cycles behind the other, in turns of the loop.

@@ -109,6 +109,9 @@ impl Composer<'_, '_> {
 
     fn try_reduce(&mut self, unit: u8, op: ReduceOp, boundary: u32, values: &[Value], from: u64) -> Option<Producer> {
         let queue = Queue::Reduce(unit);
+        // No attempt that reaches the unit's next work succeeds; short ones are tried all the same, since what is tried
+        // moves on whose turn it is among slices.
+        let last_free = if values.len() > LONG { self.taken.free_until(queue, from)? } else { u64::MAX };
         let mut cycle = from;
         for (index, value) in values.iter().enumerate() {
             let (first, last) = (index == 0, index + 1 == values.len());
@@ -116,7 +119,7 @@ impl Composer<'_, '_> {
             // other vector between them.
             let tries = if first { 1 } else { BETWEEN };
             let from = if first { cycle } else { (cycle + 1).max(self.earliest(*value)) };
-            cycle = (from..from + tries).find(|&at| {
+            cycle = (from..from + tries).take_while(|at| *at <= last_free).find(|&at| {
                 let mark = self.mark();
                 let inst = self.source(*value, at).and_then(|a| {
                     let (boundary, lanes) = (Uint::new(boundary)?, Uint::new(self.spec.lanes())?);
@@ -145,5 +148,7 @@ fn format(op: ReduceOp) -> Format {
     }
 }
 
+/// Reductions of more vectors take long to try.
+const LONG: usize = 8;
 /// Cycles tried for the next vector of a reduction.
 const BETWEEN: u64 = 256;
