@@ -17,7 +17,7 @@ use crate::compose::{Composer, Stored, Value};
 use crate::emit::{Run, Step};
 use crate::error::Error;
 use crate::place::cache::CacheRuns;
-use crate::place::constants::Constants;
+use crate::place::constants::{Constants, Exponents};
 use crate::place::layout::Span;
 use crate::place::tiles::Tiled;
 use crate::place::{BatchPorts, PORTS, Placed, PlacedKind};
@@ -212,6 +212,7 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
                 section: &head.section,
                 matrices: &placed_head.matrices[0][0].placed,
                 constants: &placed_head.constants[0].placed,
+                exponents: None,
                 cache: &[],
                 statics: &placed.statics,
                 tiles: 0,
@@ -263,6 +264,7 @@ pub(crate) fn composer<'s, 't>(name: &str, spec: &'s MachineSpec, placed: &'t Pl
 struct Own<'p> {
     matrices: Vec<Option<Tiled>>,
     constants: &'p Constants,
+    exponents: &'p Exponents,
     /// Segments that a context reads.
     cache: Vec<CacheRuns>,
     offsets: [i32; BASES],
@@ -281,14 +283,15 @@ impl<'p> Own<'p> {
                 *matrix = matrix.take().or_else(|| placed.clone());
             }
         }
-        let constants = &found(&placed.constants, cached, &mut offsets, &mut spans)?.placed;
+        let constants = &found(&placed.constants, layer, &mut offsets, &mut spans)?.placed;
+        let exponents = &found(&placed.exponents, cached, &mut offsets, &mut spans)?.placed;
         let mut cache = Vec::new();
         for segment in placed.caches.iter().filter(|segment| segment.tiles.start < tiles) {
             let keys = found(&segment.keys, cached, &mut offsets, &mut spans)?;
             let values = found(&segment.values, cached, &mut offsets, &mut spans)?;
             cache.push(segment.runs(keys, values));
         }
-        Some(Self { matrices, constants, cache, offsets, spans })
+        Some(Self { matrices, constants, exponents, cache, offsets, spans })
     }
 
     /// The layer's code.
@@ -297,6 +300,7 @@ impl<'p> Own<'p> {
             section: &rank.network.kinds[kind].section,
             matrices: &self.matrices,
             constants: self.constants,
+            exponents: Some(self.exponents),
             cache: &self.cache,
             statics: &rank.placed.statics,
             tiles,

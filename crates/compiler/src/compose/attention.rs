@@ -12,7 +12,7 @@ use super::numbers::Block;
 use super::{Composer, Stored, Value};
 use crate::error::Error;
 use crate::place::cache::CacheRuns;
-use crate::place::constants::Constants;
+use crate::place::constants::Exponents;
 use crate::place::heads::HeadLanes;
 use crate::place::layout::Run;
 
@@ -29,7 +29,7 @@ pub(crate) struct Attention<'p> {
     pub(crate) soft_cap: Option<f32>,
     /// By segment of positions.
     pub(crate) cache: &'p [CacheRuns],
-    pub(crate) constants: &'p Constants,
+    pub(crate) exponents: &'p Exponents,
     pub(crate) masks: &'p [Stored],
     pub(crate) iota: &'p Stored,
     /// The unit vector of each key head's first lane.
@@ -56,7 +56,7 @@ impl Attention<'_> {
         let value = blocks(c, HEAD_BITS, values)?;
         let masks: Vec<Value> = self.masks.iter().map(|mask| c.stored(mask.clone())).collect();
         let iotas = self.iotas(c, tiles)?;
-        let [key_exponents, value_exponents] = &self.constants.exponents;
+        let [key_exponents, value_exponents] = self.exponents;
         let (keys, values): (Vec<_>, Vec<_>) =
             self.cache.iter().map(|s| ((&s.tiles, s.keys.as_slice()), (&s.tiles, s.values.as_slice()))).unzip();
         let keys = store(c, self.heads, (&keys, key_exponents), &key, &masks, &iotas, place)?;

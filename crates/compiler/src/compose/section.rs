@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::network::{Order, Section};
 use crate::place::Statics;
 use crate::place::cache::CacheRuns;
-use crate::place::constants::Constants;
+use crate::place::constants::{Constants, Exponents};
 use crate::place::heads::HeadLanes;
 use crate::place::layout::Run;
 use crate::place::tiles::Tiled;
@@ -23,6 +23,8 @@ pub(crate) struct Code<'p> {
     pub(crate) section: &'p Section,
     pub(crate) matrices: &'p [Option<Tiled>],
     pub(crate) constants: &'p Constants,
+    /// Those of the cache; none without one.
+    pub(crate) exponents: Option<&'p Exponents>,
     /// The segments of the cache, as far as the context goes.
     pub(crate) cache: &'p [CacheRuns],
     pub(crate) statics: &'p Statics,
@@ -117,7 +119,7 @@ impl Code<'_> {
                     None => c.quantize(input(0))?,
                 };
                 quantized[from] = Some(x.clone());
-                let product = c.matmul(matrix, &self.constants.weights[weight], &x)?;
+                let product = c.matmul(matrix, &self.constants[weight], &x)?;
                 match bias {
                     Some(bias) => {
                         let bias = self.vector(c, bias.0);
@@ -151,7 +153,7 @@ impl Code<'_> {
     }
 
     fn vector(&self, c: &mut Composer<'_, '_>, weight: u32) -> Vec<Value> {
-        self.constants.weights[weight as usize].iter().map(|stored| c.stored(stored.clone())).collect()
+        self.constants[weight as usize].iter().map(|stored| c.stored(stored.clone())).collect()
     }
 
     /// Turns pairs of neighbouring lanes by the angles of the position.
@@ -175,8 +177,8 @@ impl Code<'_> {
     }
 
     pub(crate) fn attention(&self, node: &Node) -> Result<Attention<'_>, Error> {
-        let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), cache @ [_, ..]) =
-            (&node.op, &self.section.heads, self.cache)
+        let (Op::Attention { scale, window, soft_cap, .. }, Some(heads), cache @ [_, ..], Some(exponents)) =
+            (&node.op, &self.section.heads, self.cache, self.exponents)
         else {
             return Err(Error::unsupported("without a cache:", &node.op));
         };
@@ -188,7 +190,7 @@ impl Code<'_> {
             window: *window,
             soft_cap: *soft_cap,
             cache,
-            constants: self.constants,
+            exponents,
             masks,
             iota: &self.statics.iota,
             units: self.statics.masks.iter().find(|(known, _, _)| known == heads).map_or(&[], |(_, _, units)| units),

@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// The first base of caches: keys and values of each segment have one each.
 const FIRST_BASE: u8 = 4;
-/// Segments at most: bases go up to 15, and the ports of sequences have one.
+/// Segments at most: bases go up to 15, and ports of sequences and exponents have one each.
 const SEGMENTS: usize = 5;
 /// Of the words of a near bank, one in so many stays free for a block's own values.
 const KEPT: u32 = 5;

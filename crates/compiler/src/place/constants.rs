@@ -11,22 +11,14 @@ use crate::error::Error;
 use crate::network::Section;
 use crate::weights::Named;
 
-/// What a layer has of its own beside matrices and cache rows.
-#[derive(Clone, Debug)]
-pub(crate) struct Constants {
-    /// For each weight: exponents of a matrix by tile of outputs, or the tiles of a vector.
-    pub(crate) weights: Vec<Vec<Stored>>,
-    /// Exponents of cached keys and values: by tile of positions, then by key head.
-    pub(crate) exponents: [Vec<Vec<Stored>>; 2],
-}
+/// What a layer has beside matrices, for each weight: exponents of a matrix by tile of outputs, or the tiles of a vector.
+pub(crate) type Constants = Vec<Vec<Stored>>;
+
+/// Exponents of cached keys and values: by tile of positions, then by key head. Each sequence has its own.
+pub(crate) type Exponents = [Vec<Vec<Stored>>; 2];
 
 /// Gives out words for a layer's constants.
-pub(super) fn constants(
-    section: &Section,
-    uses: &[Use],
-    tiles: usize,
-    layout: &mut Layout,
-) -> Result<Constants, Error> {
+pub(super) fn constants(uses: &[Use], layout: &mut Layout) -> Result<Constants, Error> {
     let sides = [Hemisphere::West, Hemisphere::East];
     let mut vectors = |format, count: usize, what: &str| -> Result<Vec<Stored>, Error> {
         let one = |at: usize| Ok(Stored { words: layout.near_words(what, sides[at % 2], format)?, format, ready: 0 });
@@ -36,7 +28,11 @@ pub(super) fn constants(
         Use::Matrix(arrangement) => vectors(Format::I8, arrangement.rows.len(), "exponents"),
         Use::Vector(rows) => vectors(Format::F32, rows.len(), "vector"),
     });
-    let weights = weights.collect::<Result<_, Error>>()?;
+    weights.collect()
+}
+
+/// Gives out words for the exponents of a cache of so many vectors of positions.
+pub(super) fn exponents(section: &Section, tiles: usize, layout: &mut Layout) -> Result<Exponents, Error> {
     let heads = section.heads.as_ref().map_or(0, |heads| heads.places.len());
     let mut exponents = |side| -> Result<Vec<Vec<Stored>>, Error> {
         let mut one = |_| {
@@ -45,7 +41,7 @@ pub(super) fn constants(
         };
         (0..tiles).map(|_| (0..heads).map(&mut one).collect()).collect()
     };
-    Ok(Constants { weights, exponents: [exponents(Hemisphere::West)?, exponents(Hemisphere::East)?] })
+    Ok([exponents(Hemisphere::West)?, exponents(Hemisphere::East)?])
 }
 
 /// Writes a layer's constants, `offset` words further than they were placed.
@@ -56,7 +52,7 @@ pub(super) fn fill_constants(
     offset: u32,
     contents: &mut Contents,
 ) -> Result<(), Error> {
-    for ((named, usage), stored) in weights.iter().zip(uses).zip(&placed.weights) {
+    for ((named, usage), stored) in weights.iter().zip(uses).zip(placed) {
         type Value<'v> = Box<dyn Fn(usize) -> i32 + 'v>;
         let (rows, what, value): (_, _, Option<Value<'_>>) = match usage {
             Use::Matrix(arrangement) => {
@@ -75,11 +71,14 @@ pub(super) fn fill_constants(
             contents.constant(&format!("{}.{what}{tile}", named.name), &stored.words, offset, values.as_deref());
         }
     }
-    let name = weights.first().map_or("", |named| named.name);
-    for (kind, tiles) in ["keys", "values"].iter().zip(&placed.exponents) {
+    Ok(())
+}
+
+/// Exponents are zero before the first run.
+pub(super) fn clear_exponents(name: &str, placed: &Exponents, offset: u32, contents: &mut Contents) {
+    for (kind, tiles) in ["keys", "values"].iter().zip(placed) {
         for (index, stored) in tiles.iter().flatten().enumerate() {
             contents.constant(&format!("{name}.{kind}.exponents{index}"), &stored.words, offset, Some(&[]));
         }
     }
-    Ok(())
 }

@@ -32,7 +32,7 @@ use crate::network::{Kind, Network};
 use crate::share::Share;
 use crate::weights::Named;
 use cache::{Segment, segments};
-use constants::{Constants, constants, fill_constants};
+use constants::{Constants, Exponents, clear_exponents, constants, exponents, fill_constants};
 use contents::{Contents, Port};
 use heads::HeadLanes;
 use layout::{Layout, Run, Span, Spot, Zone};
@@ -45,6 +45,8 @@ const WEIGHTS: [u8; 2] = [1, 2];
 const CONSTANTS: u8 = 3;
 /// Inputs and outputs of sequences, where there are several.
 pub(crate) const PORTS: u8 = 14;
+/// Exponents of caches.
+const EXPONENTS: u8 = 15;
 /// Where the rotary tables lie, and where the vocabulary's scales do if they must make room.
 const SPARE_SIDE: [Hemisphere; 2] = [Hemisphere::East, Hemisphere::West];
 
@@ -71,6 +73,7 @@ pub(crate) struct PlacedKind {
     pub(crate) matrices: Vec<Matrices>,
     pub(crate) caches: Vec<Segment>,
     pub(crate) constants: Vec<Span<Constants>>,
+    pub(crate) exponents: Vec<Span<Exponents>>,
 }
 
 /// The embedding in memory.
@@ -185,7 +188,7 @@ impl Placed {
         for (kind, uses) in network.kinds.iter().zip(&uses) {
             matrices.push(place.matrices(kind, uses)?);
         }
-        place.make_room(network, tiles * sequences);
+        place.make_room(network, tiles);
         let embedding = network.embedding.as_ref().zip(codes);
         let embedding =
             embedding.map(|((table, factor), codes)| place.embedding((table, columns), codes, *factor)).transpose()?;
@@ -371,8 +374,9 @@ impl Placer<'_> {
         let Layout { far, spare, .. } = self.layout;
         let room = |slice: u8| [0, 1].map(|bank| self.layout.room(SPARE_SIDE[0], slice, bank)).iter().sum::<u32>();
         let room: u32 = (far.first..far.end).map(room).sum();
-        let needed = capacity::cache_words(network, self.spec) / 2 + capacity::rotary_words(network, self.spec);
-        let is_tight = needed * tiles as u64 > u64::from(room);
+        let caches = capacity::cache_words(network, self.spec) / 2 * self.sequences as u64;
+        let needed = (caches + capacity::rotary_words(network, self.spec)) * tiles as u64;
+        let is_tight = needed > u64::from(room);
         self.spare = is_tight && spare.width() > 0;
     }
 
@@ -430,12 +434,13 @@ impl Placer<'_> {
                 }
             });
         }
-        let constants = constants(&kind.section, &uses, 0, &mut self.layout)?;
+        let constants = constants(&uses, &mut self.layout)?;
         fill_constants(&kind.weights[0], &uses, &constants, 0, &mut self.contents)?;
         Ok(PlacedKind {
             matrices: vec![vec![Span { base: 0, first: 0, count: 1, stride: 0, placed: matrices }]],
             caches: Vec::new(),
             constants: vec![Span { base: 0, first: 0, count: 1, stride: 0, placed: constants }],
+            exponents: Vec::new(),
         })
     }
 
@@ -458,15 +463,21 @@ impl Placer<'_> {
             }
         }
         let near = Spot::new(None, self.layout.near);
-        let constants =
-            self.layout.repeated(CONSTANTS, count, &[near], |l, _| constants(&kind.section, uses, tiles, l))?;
+        let constants = self.layout.repeated(CONSTANTS, kind.weights.len(), &[near], |l, _| constants(uses, l))?;
         for span in &constants {
             for layer in span.first..span.first + span.count {
-                let weights = &kind.weights[layer / self.sequences];
+                let weights = &kind.weights[layer];
                 fill_constants(weights, uses, &span.placed, span.offset(layer), &mut self.contents)?;
             }
         }
-        Ok(PlacedKind { matrices, caches, constants })
+        let exponents = self.layout.repeated(EXPONENTS, count, &[near], |l, _| exponents(&kind.section, tiles, l))?;
+        for span in &exponents {
+            for cached in span.first..span.first + span.count {
+                let name = kind.weights[cached / self.sequences].first().map_or("", |named| named.name);
+                clear_exponents(name, &span.placed, span.offset(cached), &mut self.contents);
+            }
+        }
+        Ok(PlacedKind { matrices, caches, constants, exponents })
     }
 
     /// Caches are zero before the first run.

@@ -16,6 +16,7 @@ use lockstep_machine::outage::Outage;
 use lockstep_machine::system::SystemSpec;
 use lockstep_models::weights::contract_weights;
 use lockstep_models::{Model, from_gguf};
+use lockstep_program::program::Image;
 use lockstep_simulator::Simulator;
 
 /// All of them.
@@ -68,6 +69,9 @@ fn in_flight(system: &str, split: Split) {
     let [together, alone] = &program.entries[..] else { panic!("two entries") };
     println!("{system} {split:?}: {} cycles for {} tokens, {} for one", together.cycles, SEQUENCES.len(), alone.cycles);
     assert!(together.cycles < 3 * alone.cycles, "nothing runs at once");
+    // Constants lie once on each chip that has the layer, however many sequences there are.
+    let norm = |image: &&Image<'_>| image.name.starts_with("blk.0.attn_norm.weight.vector0.0");
+    assert_eq!(program.images.iter().filter(norm).count(), if split == Split::Pipeline { 1 } else { 8 });
     let linked = link(&program);
     let mut simulator = Simulator::new(&linked, Kernels::detect(), 2).unwrap();
     let expected = SEQUENCES.map(|tokens| on_the_host(&model, &tokens));

@@ -131,7 +131,7 @@ impl<'b> Batch<'_, 'b> {
                 let of_tokens = c.imin(drained, 127)?;
                 c.keep_as(of_tokens, Format::I8);
                 let of_positions = c.permute(of_tokens, &[map], Format::I8)?;
-                let old = &attention.constants.exponents[kind][0][kv];
+                let old = &attention.exponents[kind][0][kv];
                 let before = c.stored(old.clone());
                 let value = c.select(is_new, of_positions, before)?;
                 c.keep_as(value, Format::I8);
@@ -166,7 +166,7 @@ impl<'b> Batch<'_, 'b> {
             for visible in &visible {
                 c.spread(*visible, VISIBLE)?;
             }
-            let [key_exponents, value_exponents] = &attention.constants.exponents;
+            let [key_exponents, value_exponents] = attention.exponents;
             for (half, plane) in HALVES.into_iter().zip(planes) {
                 for (kv, _) in attention.in_half(this.layout.lanes(), 0, half) {
                     for j in 0..sharing {

@@ -363,8 +363,8 @@ impl<'s, 'b> Batch<'s, 'b> {
             let matrix =
                 code.matrices[weight].as_ref().ok_or_else(|| Error::shape("weight", "a vector", "a matrix"))?;
             self.values[node] = Some(vec![Vec::new(); matrix.outputs.len()]);
-            for (tile, (outputs, exponents)) in matrix.outputs.iter().zip(&code.constants.weights[weight]).enumerate() {
-                let bias = bias.map(|bias| &code.constants.weights[bias.0 as usize][tile]);
+            for (tile, (outputs, exponents)) in matrix.outputs.iter().zip(&code.constants[weight]).enumerate() {
+                let bias = bias.map(|bias| &code.constants[bias.0 as usize][tile]);
                 jobs.push(Job { outputs, weight, exponents, bias, node, tile });
             }
         }
