@@ -252,3 +252,15 @@ fn a_product_is_close_to_its_float_reference() {
         assert!((f64::from(*y) - want).abs() < size / 127.0, "row {row}: {y} {want}");
     }
 }
+
+/// The exponents of quantisers depend on a magnitude's upper 16 bits alone: a machine may compute them before the lower
+/// ones have come. Both functions never fall, so the ends of each range say it of all that lies between.
+#[test]
+fn exponents_depend_on_the_upper_16_bits() {
+    for upper in 0..fault::FAULT_BITS >> 16 {
+        let [least, most] = [upper << 16, upper << 16 | 0xffff].map(f32::from_bits);
+        assert_eq!(activation::vector_exponent(least), activation::vector_exponent(most), "{least:e}");
+        assert_eq!(fault::exponent(least), fault::exponent(most), "{least:e}");
+    }
+    assert_eq!(fault::FAULT_BITS & 0xffff, 0);
+}

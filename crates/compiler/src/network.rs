@@ -10,7 +10,7 @@ use lockstep_arith::matrix::Format;
 use lockstep_graph::{Graph, Node, NodeId, Op, Rotary, WeightId};
 
 use crate::error::Error;
-use crate::place::heads::HeadLanes;
+use crate::place::heads::{HeadLanes, Heads};
 use crate::share::{Cut, Share};
 use crate::weights::{Named, Weights};
 
@@ -37,9 +37,9 @@ pub(crate) struct Section {
     /// How each node's value is arranged.
     pub(crate) orders: Vec<Order>,
     /// The lanes of the heads of its attention that the chip has.
-    pub(crate) heads: Option<HeadLanes>,
+    pub(crate) heads: Option<Heads>,
     /// The lanes of all heads.
-    pub(crate) all_heads: Option<HeadLanes>,
+    pub(crate) all_heads: Option<Heads>,
     /// Formats of the section's matrices, none for vectors.
     pub(crate) formats: Vec<Option<Format>>,
     /// Which chip of a group it is for.
@@ -246,6 +246,7 @@ fn section<'w>(
         _ => None,
     });
     let (orders, heads, cuts) = (orders(&nodes)?, heads.transpose()?, vec![None; nodes.len()]);
+    let heads = heads.map(|heads| Heads { keys: heads.clone(), values: heads });
     let all_heads = heads.clone();
     Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, cuts }, weights))
 }

@@ -28,11 +28,12 @@ use crate::team::{Rank, Team};
 enum To {
     /// To the outputs.
     Host,
-    /// To the next section, whole on each chip.
+    /// To the next section or team, as the chips have it.
     Next,
-    /// To the next team, as the chips have it.
-    Team,
 }
+
+/// The layers that share blocks: by kind, what the chips have of x, and where things lie.
+type Variants = BTreeMap<(usize, Vec<(usize, usize)>, To, Vec<Vec<usize>>), Step>;
 
 /// The code of a team, and what is the same in all its entries.
 pub(crate) struct Schedule<'s, 't, 'w> {
@@ -57,7 +58,8 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         }
         if team.ranks[0].placed.head.is_some() {
             let x: Vec<&[Vec<Word>]> = team.ranks.iter().map(|rank| rank.placed.ports.x.as_slice()).collect();
-            schedule.head = Some(kept(schedule.head(&x)?.finish()?, blocks));
+            let held = schedule.held(team.ranks[0].network.layers.last().map(|(kind, _)| *kind));
+            schedule.head = Some(kept(schedule.head(&x, &held)?.finish()?, blocks));
         }
         Ok(schedule)
     }
@@ -73,23 +75,23 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         &self,
         sequence: usize,
         tiles: usize,
-        variants: &mut BTreeMap<(usize, To, Vec<Vec<usize>>), Step>,
+        variants: &mut Variants,
         blocks: &mut Vec<BlockBuilder<'s>>,
     ) -> Result<Vec<Step>, Error> {
         let mut steps: Vec<Step> = self.embed.iter().map(|step| self.of_sequence(step, sequence)).collect();
         let network = &self.team.ranks[0].network;
+        let mut held = self.held(None);
         for (index, (kind, layer)) in network.layers.iter().enumerate() {
             let own = self.own(*kind, (*layer, sequence), tiles)?;
-            let to = match index + 1 == network.layers.len() {
-                true if !network.ends => To::Team,
-                true if network.head.is_none() => To::Host,
-                _ => To::Next,
-            };
-            let key = (*kind, to, own.iter().map(|own| own.spans.clone()).collect());
+            let is_last = index + 1 == network.layers.len();
+            let to = if is_last && network.ends && network.head.is_none() { To::Host } else { To::Next };
+            let from = held.iter().map(|held| (held.start, held.end)).collect();
+            let key = (*kind, from, to, own.iter().map(|own| own.spans.clone()).collect());
             let step = match variants.get(&key) {
                 Some(step) => step.clone(),
-                None => kept(self.layer(*kind, &own, tiles, to)?.finish()?, blocks),
+                None => kept(self.layer(*kind, &own, tiles, (&held, to))?.finish()?, blocks),
             };
+            held = self.held(Some(*kind));
             let moved =
                 step.iter().zip(&own).map(|(run, own)| Run { offsets: own.offsets, ..*run }).collect::<Vec<_>>();
             steps.push(self.of_sequence(&moved, sequence));
@@ -135,8 +137,17 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         }
         let last: Vec<Vec<Word>> =
             batch.x.iter().map(|x| x.words.iter().map(|word| batch.last(*word)).collect()).collect();
-        steps.push(kept(self.head(&[&last])?.finish()?, blocks));
+        steps.push(kept(self.head(&[&last], &self.held(None))?.finish()?, blocks));
         Ok(Some(steps))
+    }
+
+    /// The vectors of x that each chip has behind a layer of a kind; behind none, all of them.
+    fn held(&self, kind: Option<usize>) -> Vec<Range<usize>> {
+        let one = |rank: &Rank<'_>| {
+            let all = rank.placed.ports.x.len();
+            kind.map_or(0..all, |kind| rank.network.kinds[kind].section.held(all))
+        };
+        self.team.ranks.iter().map(one).collect()
     }
 
     fn ensemble(&self, name: &str) -> Ensemble<'s, 't> {
@@ -194,18 +205,24 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         batch.run(&ports.x, &ports.x)
     }
 
-    /// A layer, from x.
-    fn layer(&self, kind: usize, own: &[Own<'t>], tiles: usize, to: To) -> Result<Ensemble<'s, 't>, Error> {
+    /// A layer, from what the chips have of x.
+    fn layer(
+        &self,
+        kind: usize,
+        own: &[Own<'t>],
+        tiles: usize,
+        (held, to): (&[Range<usize>], To),
+    ) -> Result<Ensemble<'s, 't>, Error> {
         let mut codes: Vec<Code<'_>> =
             own.iter().zip(&self.team.ranks).map(|(own, rank)| own.code(kind, rank, tiles)).collect();
         for code in &mut codes {
-            code.keeps_parts = to == To::Team;
+            code.keeps_parts = to == To::Next;
         }
         let x: Vec<&[Vec<Word>]> = self.team.ranks.iter().map(|rank| rank.placed.ports.x.as_slice()).collect();
-        self.section("layer", &codes, &x, to)
+        self.section("layer", &codes, (&x, held), to)
     }
 
-    fn head(&self, x: &[&[Vec<Word>]]) -> Result<Ensemble<'s, 't>, Error> {
+    fn head(&self, x: &[&[Vec<Word>]], held: &[Range<usize>]) -> Result<Ensemble<'s, 't>, Error> {
         let code = |Rank { network, placed }: &'t Rank<'w>| {
             let (placed_head, head) = placed.head.as_ref().zip(network.head.as_ref())?;
             Some(Code {
@@ -221,28 +238,40 @@ impl<'s, 't, 'w> Schedule<'s, 't, 'w> {
         };
         let codes: Option<Vec<Code<'_>>> = self.team.ranks.iter().map(code).collect();
         let codes = codes.ok_or_else(|| Error::shape("model", "no head", "one"))?;
-        self.section("head", &codes, x, To::Host)
+        self.section("head", &codes, (x, held), To::Host)
     }
 
-    /// A section on all chips, from x.
-    fn section(&self, name: &str, codes: &[Code<'_>], x: &[&[Vec<Word>]], to: To) -> Result<Ensemble<'s, 't>, Error> {
+    /// A section on all chips, from what they have of x.
+    fn section(
+        &self,
+        name: &str,
+        codes: &[Code<'_>],
+        (x, held): (&[&[Vec<Word>]], &[Range<usize>]),
+        to: To,
+    ) -> Result<Ensemble<'s, 't>, Error> {
         let mut ensemble = self.ensemble(name);
-        let (mut inputs, mut places) = (Vec::new(), Vec::new());
-        for ((c, rank), x) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(x) {
+        let (mut parts, mut places) = (Vec::new(), Vec::new());
+        for (((c, rank), x), held) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(x).zip(held) {
             let ports = &rank.placed.ports;
-            inputs.push(x.iter().map(|words| input(c, words, Format::F32)).collect());
+            let values = x[held.clone()].iter().map(|words| input(c, words, Format::F32)).collect();
+            parts.push(Part { first: held.start, values });
             places.push(Place {
                 position: input(c, &ports.own.position, Format::I32),
                 length: input(c, &ports.own.length, Format::I32),
             });
         }
+        // Where all chips have all of it, nothing is sent.
+        let inputs = if held.iter().all(|one| *one == held[0]) {
+            parts.into_iter().map(|part| part.values).collect()
+        } else {
+            ensemble.gather(&parts)?
+        };
         let y = section::run(&mut ensemble, codes, inputs, &places)?;
         for (((c, rank), code), y) in ensemble.chips.iter_mut().zip(&self.team.ranks).zip(codes).zip(y) {
             let ports = &rank.placed.ports;
             let words = match to {
                 To::Host => &ports.own.outputs,
-                To::Next => &ports.x,
-                To::Team => &ports.x[code.section.held(ports.x.len())],
+                To::Next => &ports.x[code.section.held(ports.x.len())],
             };
             write(c, &y, words)?;
         }

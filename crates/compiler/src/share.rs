@@ -9,6 +9,7 @@ use std::ops::Range;
 use lockstep_graph::{Node, NodeId, Op};
 
 use crate::network::{Order, Section};
+use crate::place::heads::Heads;
 
 /// One chip's place in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +44,12 @@ impl Section {
         let mut shared = Self { share, ..self.clone() };
         if share.ranks > 1 {
             shared.cuts = cuts(self, share.ranks, lanes);
-            shared.heads = self.all_heads.as_ref().map(|heads| heads.part(share.of(heads.places.len())));
+            shared.all_heads = self.all_heads.as_ref().map(|Heads { keys, .. }| {
+                let shares: Vec<Range<usize>> =
+                    (0..share.ranks).map(|rank| Share { rank, ..share }.of(keys.count())).collect();
+                Heads { keys: keys.clone(), values: keys.copied(&shares) }
+            });
+            shared.heads = shared.all_heads.as_ref().map(|heads| heads.part(&share.of(heads.keys.count())));
         }
         shared
     }
@@ -59,11 +65,13 @@ impl Section {
             return starts[self.share.rank]..starts[self.share.rank + 1];
         }
         let (Some(all), Some(own)) = (&self.all_heads, &self.heads) else { return 0..0 };
-        let sharing = match self.orders[node] {
-            Order::Queries(_) | Order::Attended => own.sharing,
-            _ => 1,
+        let (all, own, sharing) = match self.orders[node] {
+            Order::Queries(_) => (&all.keys, &own.keys, own.keys.sharing),
+            Order::Attended => (&all.values, &own.values, own.values.sharing),
+            Order::Values => (&all.values, &own.values, 1),
+            _ => (&all.keys, &own.keys, 1),
         };
-        let first = all.first_vector(&self.share.of(all.places.len()));
+        let first = all.first_vector(&self.share.of(all.count()));
         first * sharing..(first + own.vectors()) * sharing
     }
 

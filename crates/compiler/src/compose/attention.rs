@@ -23,7 +23,10 @@ const ONE: f32 = 1_073_741_824.0;
 
 /// The attention of a layer: what it computes and what it has in memory.
 pub(crate) struct Attention<'p> {
+    /// The lanes of queries and keys.
     pub(crate) heads: &'p HeadLanes,
+    /// Those of values and of the output.
+    pub(crate) values: &'p HeadLanes,
     pub(crate) scale: f32,
     pub(crate) window: Option<usize>,
     pub(crate) soft_cap: Option<f32>,
@@ -31,6 +34,7 @@ pub(crate) struct Attention<'p> {
     pub(crate) cache: &'p [CacheRuns],
     pub(crate) exponents: &'p Exponents,
     pub(crate) masks: &'p [Stored],
+    pub(crate) value_masks: &'p [Stored],
     pub(crate) iota: &'p Stored,
     /// The unit vector of each key head's first lane.
     pub(crate) units: &'p [Stored],
@@ -40,7 +44,8 @@ pub(crate) struct Attention<'p> {
 pub(crate) const HALVES: [Half; 2] = [Half::Low, Half::High];
 
 impl Attention<'_> {
-    /// Attention of one token over `tiles` vectors of positions; values are arranged as those of the heads.
+    /// Attention of one token over `tiles` vectors of positions; values are arranged as those of the heads, and so is
+    /// the output.
     pub(crate) fn step(
         &self,
         c: &mut Composer<'_, '_>,
@@ -48,23 +53,23 @@ impl Attention<'_> {
         place: Place,
         tiles: usize,
     ) -> Result<Vec<Value>, Error> {
-        let boundary = self.heads.boundary();
-        let blocks = |c: &mut Composer<'_, '_>, bits: u32, x: &[Value]| -> Result<Vec<Block>, Error> {
-            x.iter().map(|x| c.vector_block(boundary, bits, &[*x])).collect()
+        let blocks = |c: &mut Composer<'_, '_>, heads: &HeadLanes, bits: u32, x: &[Value]| {
+            x.iter().map(|x| c.vector_block(heads.boundary(), bits, &[*x])).collect::<Result<Vec<Block>, Error>>()
         };
-        let key = blocks(c, key_bits(self.heads.size), keys)?;
-        let value = blocks(c, HEAD_BITS, values)?;
-        let masks: Vec<Value> = self.masks.iter().map(|mask| c.stored(mask.clone())).collect();
+        let key = blocks(c, self.heads, key_bits(self.heads.size), keys)?;
+        let value = blocks(c, self.values, HEAD_BITS, values)?;
+        let [masks, value_masks] = [self.masks, self.value_masks]
+            .map(|masks| masks.iter().map(|mask| c.stored(mask.clone())).collect::<Vec<Value>>());
         let iotas = self.iotas(c, tiles)?;
         let [key_exponents, value_exponents] = self.exponents;
         let (keys, values): (Vec<_>, Vec<_>) =
             self.cache.iter().map(|s| ((&s.tiles, s.keys.as_slice()), (&s.tiles, s.values.as_slice()))).unzip();
         let keys = store(c, self.heads, (&keys, key_exponents), &key, &masks, &iotas, place)?;
-        let values = store(c, self.heads, (&values, value_exponents), &value, &masks, &iotas, place)?;
-        let queries = blocks(c, HEAD_BITS, queries)?;
+        let values = store(c, self.values, (&values, value_exponents), &value, &value_masks, &iotas, place)?;
+        let queries = blocks(c, self.heads, HEAD_BITS, queries)?;
         let scores = self.scores(c, &queries, &masks, &keys, tiles)?;
         let visible = self.visible(c, &iotas, place)?;
-        self.attend(c, &scores, &masks, &values, &visible)
+        self.attend(c, &scores, &value_masks, &values, &visible)
     }
 
     /// The numbers of all positions, tile by tile.
@@ -183,7 +188,7 @@ impl Attention<'_> {
         }
     }
 
-    /// Softmax and weighted values; vectors arranged as those of the queries.
+    /// Softmax and weighted values.
     fn attend(
         &self,
         c: &mut Composer<'_, '_>,
@@ -192,16 +197,16 @@ impl Attention<'_> {
         values: &Present,
         visible: &[Value],
     ) -> Result<Vec<Value>, Error> {
-        let sharing = self.heads.sharing;
         let mut weights = Vec::new();
         for (head, scores) in scores.iter().enumerate() {
-            let units: Vec<Value> = values.exponents.iter().map(|tile| tile[head / sharing]).collect();
+            let units: Vec<Value> = values.exponents.iter().map(|tile| tile[head / self.heads.sharing]).collect();
             weights.push(softmax(c, scores, visible, &units)?);
         }
-        let mut attended = vec![None; self.heads.vectors() * sharing];
-        for vector in 0..self.heads.vectors() {
+        let sharing = self.values.sharing;
+        let mut attended = vec![None; self.values.vectors() * sharing];
+        for vector in 0..self.values.vectors() {
             let heads: Vec<usize> =
-                self.heads.of_vector(vector).flat_map(|(kv, _)| (0..sharing).map(move |j| kv * sharing + j)).collect();
+                self.values.of_vector(vector).flat_map(|(kv, _)| (0..sharing).map(move |j| kv * sharing + j)).collect();
             let of_heads: Vec<&[Value]> = heads.iter().map(|head| weights[*head].0.as_slice()).collect();
             let sums = self.weigh(c, &of_heads, vector, values)?;
             for (head, sum) in heads.into_iter().zip(sums) {
@@ -337,15 +342,15 @@ pub(crate) fn softmax(
     }
     let z = c.sum(Composer::WHOLE, &ps)?;
     let most = c.maximum(Composer::WHOLE, &ws)?;
-    let ew = c.exponent(most)?;
-    let ew = c.iadd(ew, 1)?;
-    let up = c.isub(24, ew)?;
+    // Of the contract's f = expo + 1, 24 - f and f - 24 + 30.
+    let e = c.exponent(most)?;
+    let up = c.isub(24 - 1, e)?;
     let mut weights = Vec::new();
     for w in ws {
         let weight = c.ldexp(w, up)?;
         weights.push(c.round_even(weight)?);
     }
-    let exponent = c.iadd(ew, 30 - 24)?;
+    let exponent = c.iadd(e, 1 + 30 - 24)?;
     let factor = c.ldexp(1.0, exponent)?;
     let factor = c.divide(factor, z)?;
     Ok((weights, factor))

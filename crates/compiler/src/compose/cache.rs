@@ -69,7 +69,7 @@ pub(crate) fn store(
         ready.push(of_runs.collect::<Result<Vec<_>, _>>()?);
     }
     let mut new = Vec::new();
-    for (mask, (vector, _)) in masks.iter().zip(&heads.places) {
+    for (mask, (vector, _)) in masks.iter().zip(&heads.places).step_by(heads.copies) {
         new.push(broadcast(c, blocks[*vector].unit_exponent, *mask)?);
     }
     let mut updated = Vec::new();

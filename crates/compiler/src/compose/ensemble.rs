@@ -93,43 +93,46 @@ impl<'a, 'l> Ensemble<'a, 'l> {
             }
         }
         for (rank, part) in parts.iter().enumerate() {
-            let mut order: Vec<usize> = (0..part.values.len()).collect();
-            order.sort_by_key(|index| self.chips[rank].earliest(part.values[*index]));
-            for index in order {
-                for (to, copy) in self.broadcast(rank, part.values[index])? {
-                    let value = self.chips[to].stored(copy);
-                    found[to][part.first + index].push(value);
-                }
+            for ((to, index), copy) in self.broadcast(rank, &part.values)? {
+                let value = received(&mut self.chips[to], &copy)?;
+                found[to][part.first + index].push(value);
             }
         }
         let chips = self.chips.iter_mut().zip(found);
         chips.map(|(c, tiles)| tiles.into_iter().map(|parts| joined(c, &parts)).collect()).collect()
     }
 
-    /// Sends a value to all other chips; where they find it.
-    fn broadcast(&mut self, from: usize, value: Value) -> Result<Vec<(usize, Stored)>, Error> {
-        let Some(first) = self.wires_of(from).first().copied() else { return Ok(Vec::new()) };
-        let stored = self.chips[from].in_memory(value, self.spec.link_hemisphere(first.out))?;
-        let mut copies: BTreeMap<usize, Stored> = BTreeMap::new();
-        for word in &stored.words {
-            let parcel = Parcel { word: *word, ready: stored.ready };
-            for (to, one) in self.spread(from, parcel, &copies)? {
-                let copy = copies.entry(to);
-                let copy = copy.or_insert(Stored { words: Vec::new(), format: stored.format, ready: 0 });
-                copy.words.push(one.word);
-                copy.ready = copy.ready.max(one.ready);
+    /// Sends values to all other chips; what each of them has then of each of the values. Upper byte planes go first:
+    /// the exponents of the largest magnitudes, which all else waits for, depend on them alone.
+    fn broadcast(&mut self, from: usize, values: &[Value]) -> Result<BTreeMap<(usize, usize), Received>, Error> {
+        let mut copies: BTreeMap<(usize, usize), Received> = BTreeMap::new();
+        let Some(first) = self.wires_of(from).first().copied() else { return Ok(copies) };
+        let side = self.spec.link_hemisphere(first.out);
+        let c = &mut self.chips[from];
+        let mut stored = Vec::new();
+        for index in c.as_they_come(values.len(), |c, index| c.earliest(values[index])) {
+            stored.push((index, c.anywhere(values[index], side)?));
+        }
+        let sizes: Vec<(u64, usize)> = stored.iter().map(|(_, stored)| (stored.ready, stored.words.len())).collect();
+        for (at, plane) in turns(&sizes, self.spec.c2c.vector_cycles.into()) {
+            let (index, Stored { words, format, ready }) = &stored[at];
+            let others = |to| copies.get(&(to, *index)).map_or(Vec::new(), Received::words);
+            for (to, parcel) in self.spread(from, Parcel { word: words[plane], ready: *ready }, others)? {
+                let copy = copies.entry((to, *index));
+                let copy = copy.or_insert(Received { format: *format, planes: BTreeMap::new() });
+                copy.planes.insert(plane, parcel);
             }
         }
-        Ok(copies.into_iter().collect())
+        Ok(copies)
     }
 
-    /// Sends a vector to all other chips, to new near words in other slices than those of copies that they have; where
-    /// they find it. To a chip that no link leads to directly, one that has the vector by then sends it on.
+    /// Sends a vector to all other chips, to new near words in other slices than those of `others`; where they find it.
+    /// To a chip that no link leads to directly, one that has the vector by then sends it on.
     fn spread(
         &mut self,
         from: usize,
         parcel: Parcel,
-        copies: &BTreeMap<usize, Stored>,
+        others: impl Fn(usize) -> Vec<Word>,
     ) -> Result<Vec<(usize, Parcel)>, Error> {
         let mut arrived: Vec<(usize, Parcel)> = Vec::new();
         let mut missing: Vec<usize> = (0..self.chips.len()).filter(|chip| *chip != from).collect();
@@ -141,8 +144,7 @@ impl<'a, 'l> Ensemble<'a, 'l> {
                 let wires: Vec<Wire> = wires.into_iter().filter(|wire| missing.contains(&wire.to)).collect();
                 missing.retain(|chip| !wires.iter().any(|wire| wire.to == *chip));
                 for (wire, sent) in self.send(parcel, &wires)? {
-                    let others = copies.get(&wire.to).map_or(&[][..], |copy| &copy.words);
-                    reached.push((wire.to, self.receive(wire, sent, Target::Beside(others))?));
+                    reached.push((wire.to, self.receive(wire, sent, Target::Beside(&others(wire.to)))?));
                 }
             }
             if reached.is_empty() {
@@ -223,12 +225,84 @@ impl<'a, 'l> Ensemble<'a, 'l> {
     }
 }
 
+/// What came of a value, by byte plane.
+struct Received {
+    format: Format,
+    planes: BTreeMap<usize, Parcel>,
+}
+
+impl Received {
+    fn words(&self) -> Vec<Word> {
+        self.planes.values().map(|parcel| parcel.word).collect()
+    }
+}
+
+/// The order in which byte planes of values are sent, each as the value's place and the plane; of the values it is known
+/// when each is ready and how many planes it has, and a plane takes so many cycles. Of those that are ready, upper
+/// halves go first.
+fn turns(values: &[(u64, usize)], cycles: u64) -> Vec<(usize, usize)> {
+    let mut rest: Vec<(usize, bool)> = (0..values.len()).flat_map(|at| [(at, false), (at, true)]).collect();
+    let (mut order, mut now) = (Vec::new(), 0);
+    while let Some(soonest) = rest.iter().map(|(at, _)| values[*at].0).min() {
+        now = soonest.max(now);
+        let ready = (0..rest.len()).filter(|index| values[rest[*index].0].0 <= now);
+        let Some(next) = ready.min_by_key(|index| (rest[*index].1, values[rest[*index].0].0)) else { break };
+        let (at, is_lower) = rest.remove(next);
+        let count = values[at].1;
+        let planes = if is_lower { 0..count / 2 } else { count / 2..count };
+        now += planes.len() as u64 * cycles;
+        order.extend(planes.map(|plane| (at, plane)));
+    }
+    order
+}
+
+/// A value that came.
+fn received(c: &mut Composer<'_, '_>, received: &Received) -> Result<Value, Error> {
+    let stored = |format: Format, first: usize| {
+        let planes = || received.planes.range(first..).map(|(_, parcel)| parcel);
+        let ready = planes().map(|parcel| parcel.ready).max().unwrap_or_default();
+        Stored { words: planes().map(|parcel| parcel.word).collect(), format, ready }
+    };
+    let value = c.stored(stored(received.format, 0));
+    if received.format == Format::F32 {
+        let upper = c.stored(stored(Format::I16, 2));
+        let rough = c.shift_left(upper, 16)?;
+        c.set_rough(value, rough);
+    }
+    Ok(value)
+}
+
 /// Several parts of a vector, each with zeros in the lanes of the others, as one.
 fn joined(c: &mut Composer<'_, '_>, parts: &[Value]) -> Result<Value, Error> {
-    let (first, rest) = parts.split_first().ok_or_else(|| Error::shape("parts of a vector", 0, "one at least"))?;
-    rest.iter().try_fold(*first, |joined, part| {
-        let joined = c.or(joined, *part)?;
-        c.keep_as(joined, Format::F32);
-        Ok(joined)
-    })
+    let order = c.as_they_come(parts.len(), |c, index| c.earliest(parts[index]));
+    let or = |c: &mut Composer<'_, '_>, parts: &[Value]| -> Result<Value, Error> {
+        let parts: Vec<Value> = order.iter().map(|index| parts[*index]).collect();
+        let (first, rest) = parts.split_first().ok_or_else(|| Error::shape("parts of a vector", 0, "one at least"))?;
+        rest.iter().try_fold(*first, |joined, part| {
+            let joined = c.or(joined, *part)?;
+            c.keep_as(joined, Format::F32);
+            Ok(joined)
+        })
+    };
+    let roughs: Vec<Value> = parts.iter().map(|part| c.rough(*part)).collect();
+    let rough = or(c, &roughs)?;
+    let value = or(c, parts)?;
+    if roughs != parts {
+        c.set_rough(value, rough);
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turns;
+
+    #[test]
+    fn upper_halves_go_first_but_do_not_hold_up_what_is_ready() {
+        let together = [(0, 2), (0, 3), (1, 2), (1, 3), (0, 0), (0, 1), (1, 0), (1, 1)];
+        assert_eq!(turns(&[(5, 4), (5, 4)], 24), together);
+        let apart: Vec<(usize, usize)> = (0..2).flat_map(|at| [2, 3, 0, 1].map(|plane| (at, plane))).collect();
+        assert_eq!(turns(&[(5, 4), (100, 4)], 24), apart);
+        assert_eq!(turns(&[(0, 1), (9, 2)], 24), [(0, 0), (1, 1), (1, 0)]);
+    }
 }

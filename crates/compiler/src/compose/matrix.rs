@@ -125,19 +125,32 @@ impl Composer<'_, '_> {
         self.taken.issue(queue, cycle, inst).then_some(())
     }
 
+    /// How many of the first of some words can be read for a load in a cycle, as far as their slices go.
+    fn readable(&self, plane: u8, words: &[Word], cycle: u64) -> usize {
+        let target = self.spec.position(Queue::Load(plane));
+        let is_taken = |word: &Word| {
+            let way = u64::from(self.slice_position(word).abs_diff(target) + self.spec.mem.read_delay);
+            cycle.checked_sub(way).is_some_and(|at| !self.taken.is_free(Queue::Mem(word.hemisphere, word.slice), at))
+        };
+        words.iter().position(is_taken).unwrap_or(words.len())
+    }
+
     /// Loads all vectors with instructions that `inst` makes of the first vector, the words taken and the stream.
     pub(crate) fn load(
         &mut self,
         plane: u8,
         load: &Load<'_>,
-        inst: impl Fn(usize, usize, Stream) -> Option<Inst>,
+        inst: impl Fn(usize, usize, Stream) -> Option<Inst> + Copy,
     ) -> Result<(), Error> {
-        let mut next = self.planes[usize::from(plane)].buffer_free;
-        for (index, words) in load.words.chunks(load.width).enumerate() {
-            let first = index * load.width / load.each;
-            let make = |from| inst(first, words.len(), from);
-            next = self.first(&format!("load of plane {plane}"), next, |c, cycle| {
-                c.load_once(plane, words, load.each as u8, load.ready, cycle, &make).map(|()| cycle + 1)
+        let (mut next, mut done) = (self.planes[usize::from(plane)].buffer_free, 0);
+        while done < load.words.len() {
+            let chunk = &load.words[done..(done + load.width).min(load.words.len())];
+            let make = |streams| move |from| inst(done / load.each, streams, from);
+            (next, done) = self.first(&format!("load of plane {plane}"), next, |c, cycle| {
+                // What another plane reads in this cycle ends the chunk, and the next one begins where that has been.
+                let words = &chunk[..c.readable(plane, chunk, cycle) / load.each * load.each];
+                let taken = c.load_once(plane, words, load.each as u8, load.ready, cycle, &make(words.len()));
+                taken.map(|()| (cycle + 1, done + words.len()))
             })?;
         }
         self.planes[usize::from(plane)].buffer_free = next;
@@ -203,6 +216,11 @@ impl Composer<'_, '_> {
     /// The product of a matrix and a quantised vector, in f32, tile by tile; `exponents` are those of its rows.
     pub(crate) fn matmul(&mut self, matrix: &Tiled, exponents: &[Stored], x: &Quantized) -> Result<Vec<Value>, Error> {
         let (per_load, kind) = (matrix.format.inputs_per_load(), matrix.format.kind);
+        // Sums are exact: they may begin with what comes first.
+        let comes = |c: &Self, input: usize| c.earliest(x.codes[input]).max(c.earliest(x.scales[input]));
+        let inputs = |load: usize| load * per_load..((load + 1) * per_load).min(matrix.inputs);
+        let complete = |c: &Self, load| inputs(load).map(|input| comes(c, input)).max().unwrap_or_default();
+        let order = self.as_they_come(matrix.inputs.div_ceil(per_load), complete);
         let mut results = Vec::new();
         for (outputs, exponents) in matrix.outputs.iter().zip(exponents) {
             let plane = outputs.plane;
@@ -210,15 +228,25 @@ impl Composer<'_, '_> {
             self.load_codebook(plane, matrix.format)?;
             let row = self.new_row(plane)?;
             let mut ready = 0;
-            for (index, tile) in outputs.tiles.iter().enumerate() {
-                self.load_tile(outputs, matrix.format, tile)?;
+            for &load in &order {
+                self.load_tile(outputs, matrix.format, &outputs.tiles[load])?;
                 self.install(plane, kind)?;
-                for input in index * per_load..((index + 1) * per_load).min(matrix.inputs) {
+                for input in inputs(load) {
                     let copies = self.apart(&[x.codes[input], x.scales[input]], side)?;
                     let (vector, scale) = (&copies[0], Some(&copies[1]));
                     let half = if input % per_load == 0 { Half::Low } else { Half::High };
-                    ready =
-                        self.activate(plane, &Activation { kind, half, row, first: input == 0, ready, vector, scale })?;
+                    ready = self.activate(
+                        plane,
+                        &Activation {
+                            kind,
+                            half,
+                            row,
+                            first: load == order[0] && input % per_load == 0,
+                            ready,
+                            vector,
+                            scale,
+                        },
+                    )?;
                 }
             }
             let sum = self.accumulated(plane, row, ready);

@@ -215,6 +215,14 @@ impl Composer<'_, '_> {
         found(self).ok_or_else(|| Error::NoSlot { what: "a copy in memory".into(), from: 0, tried: 0 })
     }
 
+    /// The value in memory, wherever it is; of a hemisphere where it is not there yet.
+    pub(crate) fn anywhere(&mut self, value: Value, hemisphere: Hemisphere) -> Result<Stored, Error> {
+        match self.nodes[value.0].stored.first() {
+            Some(stored) => Ok(stored.clone()),
+            None => self.in_memory(value, hemisphere),
+        }
+    }
+
     /// Copies of values in a hemisphere's memory that can be read in one cycle: no two share a slice.
     pub(crate) fn apart(&mut self, values: &[Value], hemisphere: Hemisphere) -> Result<Vec<Stored>, Error> {
         self.apart_below(values, hemisphere, u8::MAX)

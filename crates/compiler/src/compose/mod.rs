@@ -109,6 +109,8 @@ pub(crate) struct Node {
     row: Option<(u8, u16, u64)>,
     /// How it was computed.
     made: Option<Made>,
+    /// The value with zeros in place of the lower 16 bits, where that can be had sooner.
+    rough: Option<Value>,
 }
 
 /// How a value is computed.
@@ -151,6 +153,8 @@ pub(crate) struct Composer<'a, 'l> {
     pub(crate) steps: Vec<Step>,
     /// Rows that were gathered, by index and table.
     gathered: Vec<((Value, Run), Value)>,
+    /// Largest magnitudes that are known otherwise than by a reduction, and of what they are.
+    largest: Vec<(Vec<Value>, Value)>,
 }
 
 impl<'a, 'l> Composer<'a, 'l> {
@@ -178,6 +182,7 @@ impl<'a, 'l> Composer<'a, 'l> {
             nodes: Vec::new(),
             steps: Vec::new(),
             gathered: Vec::new(),
+            largest: Vec::new(),
         }
     }
 
@@ -249,19 +254,19 @@ impl<'a, 'l> Composer<'a, 'l> {
     /// A value of which memory holds several copies.
     pub(crate) fn copied(&mut self, copies: &[Stored]) -> Value {
         let format = copies[0].format;
-        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None, made: None })
+        self.push(Node { format, producers: Vec::new(), stored: copies.to_vec(), row: None, made: None, rough: None })
     }
 
     /// A value that is in memory.
     pub(crate) fn stored(&mut self, stored: Stored) -> Value {
         let format = stored.format;
-        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None, made: None })
+        self.push(Node { format, producers: Vec::new(), stored: vec![stored], row: None, made: None, rough: None })
     }
 
     /// A row of a plane's accumulators as f32, i32 or i64, that can be drained from `ready` on.
     pub(crate) fn accumulated_as(&mut self, format: Format, plane: u8, row: u16, ready: u64) -> Value {
         let row = Some((plane, row, ready));
-        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row, made: None })
+        self.push(Node { format, producers: Vec::new(), stored: Vec::new(), row, made: None, rough: None })
     }
 
     /// The same as f32.
@@ -276,7 +281,23 @@ impl<'a, 'l> Composer<'a, 'l> {
 
     /// A value that `producer` makes.
     pub(crate) fn produced(&mut self, producer: Producer, format: Format, made: Made) -> Value {
-        self.push(Node { format, producers: vec![producer], stored: Vec::new(), row: None, made: Some(made) })
+        self.push(Node {
+            format,
+            producers: vec![producer],
+            stored: Vec::new(),
+            row: None,
+            made: Some(made),
+            rough: None,
+        })
+    }
+
+    /// Something whose upper 16 bits are the value's, and that can be had sooner where they come first.
+    pub(crate) fn rough(&self, value: Value) -> Value {
+        self.nodes[value.0].rough.unwrap_or(value)
+    }
+
+    pub(crate) fn set_rough(&mut self, value: Value, rough: Value) {
+        self.nodes[value.0].rough = Some(rough);
     }
 
     /// The format in which the value goes to memory from now on.

@@ -17,28 +17,32 @@ pub(crate) struct Block {
 }
 
 impl Composer<'_, '_> {
-    /// The largest magnitude of each segment over all vectors; ends the run where it is out of range.
-    fn checked_maximum(&mut self, boundary: u32, x: &[Value]) -> Result<Value, Error> {
-        let magnitudes = x.iter().map(|x| self.absolute(*x)).collect::<Result<Vec<_>, _>>()?;
-        let largest = self.maximum(boundary, &magnitudes)?;
-        self.guard(largest)
+    /// The largest magnitude of each segment over all vectors, where lower 16 bits that come later count as zeros:
+    /// neither whether it is in range nor the exponent of a [`Block`] or of a [`Quantized`] depends on them.
+    fn largest(&mut self, boundary: u32, x: &[Value]) -> Result<Value, Error> {
+        let magnitudes = x.iter().map(|x| self.absolute(self.rough(*x))).collect::<Result<Vec<_>, _>>()?;
+        self.maximum(boundary, &magnitudes)
     }
 
     /// Activations for a matrix (section 3).
     pub(crate) fn quantize(&mut self, x: &[Value]) -> Result<Quantized, Error> {
-        let largest = self.checked_maximum(Self::WHOLE, x)?;
+        let known = self.largest.iter().find(|(of, _)| of == x).map(|(_, largest)| *largest);
+        let largest = known.map_or_else(|| self.largest(Self::WHOLE, x), Ok)?;
+        // Ends the run where it is out of range; nothing waits for it.
+        self.guard(largest)?;
         let t = self.multiply(largest, RECIPROCAL_127)?;
         let e = self.exponent(t)?;
         let e = self.imax(e, -47)?;
+        let down = self.isub(11, e)?;
         let exponent = self.isub(e, 11)?;
-        let down = self.isub(0, exponent)?;
         self.keep_as(down, Format::I8);
         if x.len() > 2 && self.is_loop() {
             // Each tile reads it twice.
             self.spread(down, 2)?;
         }
-        let (mut codes, mut scales) = (Vec::new(), Vec::new());
-        for &x in x {
+        let mut tiles = vec![None; x.len()];
+        for tile in self.as_they_come(x.len(), |c, tile| c.earliest(x[tile])) {
+            let x = x[tile];
             let magnitude = self.absolute(x)?;
             let groups = self.groups();
             let m = self.maximum(groups, &[magnitude])?;
@@ -53,31 +57,39 @@ impl Composer<'_, '_> {
             let code = self.round_even(x)?;
             self.keep_as(code, Format::I8);
             self.keep_as(scale, Format::U16);
-            codes.push(code);
-            scales.push(scale);
+            tiles[tile] = Some((code, scale));
         }
+        let (codes, scales) = tiles.into_iter().flatten().unzip();
         Ok(Quantized { codes, scales, exponent })
+    }
+
+    /// The elements of a vector block of each segment (section 4), of which the largest may be one too large in
+    /// magnitude, and the power of two of their unit.
+    fn rounded(&mut self, boundary: u32, bits: i32, x: &[Value]) -> Result<(Vec<Value>, Value), Error> {
+        let largest = self.largest(boundary, x)?;
+        self.guard(largest)?;
+        let e = self.exponent(largest)?;
+        // Of the block's e = max(expo + 1, -40), bits - 1 - e.
+        let up = self.isub(bits - 2, e)?;
+        let up = self.imin(up, bits + 39)?;
+        self.keep_as(up, Format::I8);
+        let unit_exponent = self.isub(0, up)?;
+        let mut codes = Vec::new();
+        for &x in x {
+            let x = self.ldexp(x, up)?;
+            codes.push(self.round_even(x)?);
+        }
+        Ok((codes, unit_exponent))
     }
 
     /// A vector block of each segment (section 4). The codes fit 16 bits.
     pub(crate) fn vector_block(&mut self, boundary: u32, bits: u32, x: &[Value]) -> Result<Block, Error> {
-        let bits = bits as i32;
         let limit = (1 << (bits - 1)) - 1;
-        let largest = self.checked_maximum(boundary, x)?;
-        let e = self.exponent(largest)?;
-        let e = self.iadd(e, 1)?;
-        let e = self.imax(e, -40)?;
-        let up = self.isub(bits - 1, e)?;
-        self.keep_as(up, Format::I8);
-        let unit_exponent = self.isub(e, bits - 1)?;
-        let mut codes = Vec::new();
-        for &x in x {
-            let x = self.ldexp(x, up)?;
-            let code = self.round_even(x)?;
-            let code = self.imin(code, limit)?;
-            let code = self.imax(code, -limit)?;
-            self.keep_as(code, Format::I16);
-            codes.push(code);
+        let (mut codes, unit_exponent) = self.rounded(boundary, bits as i32, x)?;
+        for code in &mut codes {
+            let low = self.imin(*code, limit)?;
+            *code = self.imax(low, -limit)?;
+            self.keep_as(*code, Format::I16);
         }
         Ok(Block { codes, unit_exponent })
     }
@@ -91,17 +103,49 @@ impl Composer<'_, '_> {
         n: usize,
         eps: f32,
     ) -> Result<Vec<Value>, Error> {
-        let block = self.vector_block(boundary, NORM_BITS, x)?;
-        let squares = block.codes.iter().map(|code| self.imul(*code, *code)).collect::<Result<Vec<_>, _>>()?;
+        let r = self.norm_factor(boundary, x, n, eps)?;
+        let weighted = self.products(x, weight)?;
+        weighted.into_iter().map(|x| self.multiply(x, r)).collect()
+    }
+
+    /// RMS norm of a value that is quantised next: its largest magnitude is known when its factor is, since rounding
+    /// keeps order.
+    pub(crate) fn rms_norm_to_quantize(
+        &mut self,
+        x: &[Value],
+        weight: &[Value],
+        n: usize,
+        eps: f32,
+    ) -> Result<Vec<Value>, Error> {
+        let r = self.norm_factor(Self::WHOLE, x, n, eps)?;
+        let weighted = self.products(x, weight)?;
+        let largest = self.largest(Self::WHOLE, &weighted)?;
+        let largest = self.multiply(largest, r)?;
+        let normed = weighted.into_iter().map(|x| self.multiply(x, r)).collect::<Result<Vec<_>, _>>()?;
+        self.largest.push((normed.clone(), largest));
+        Ok(normed)
+    }
+
+    fn products(&mut self, x: &[Value], y: &[Value]) -> Result<Vec<Value>, Error> {
+        x.iter().zip(y).map(|(x, y)| self.multiply(*x, *y)).collect()
+    }
+
+    /// The r of RMS norm.
+    fn norm_factor(&mut self, boundary: u32, x: &[Value], n: usize, eps: f32) -> Result<Value, Error> {
+        let (codes, unit_exponent) = self.rounded(boundary, NORM_BITS as i32, x)?;
+        let limit = (1 << (NORM_BITS - 1)) - 1;
+        let mut squares = Vec::new();
+        for code in codes {
+            let square = self.imul(code, code)?;
+            squares.push(self.imin(square, limit * limit)?);
+        }
         let sum = self.sum(boundary, &squares)?;
         let mean = self.multiply(sum, 1.0 / n as f32)?;
-        let twice = self.iadd(block.unit_exponent, block.unit_exponent)?;
+        let twice = self.iadd(unit_exponent, unit_exponent)?;
         let mean_square = self.ldexp(mean, twice)?;
         let moved = self.add(mean_square, eps)?;
         let root = self.square_root(moved)?;
-        let r = self.divide(1.0, root)?;
-        let weighted = x.iter().zip(weight).map(|(x, w)| self.multiply(*x, *w)).collect::<Result<Vec<_>, _>>()?;
-        weighted.into_iter().map(|x| self.multiply(x, r)).collect()
+        self.divide(1.0, root)
     }
 
     /// `1 / (1 + e^-x)` (section 5).

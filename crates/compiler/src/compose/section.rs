@@ -7,13 +7,13 @@ use super::attention::Attention;
 use super::cache::Place;
 use super::ensemble::{Ensemble, Part};
 use super::matrix::Quantized;
-use super::{Composer, Stored, Value};
+use super::{Composer, Value};
 use crate::error::Error;
 use crate::network::{Order, Section};
 use crate::place::Statics;
 use crate::place::cache::CacheRuns;
 use crate::place::constants::{Constants, Exponents};
-use crate::place::heads::HeadLanes;
+use crate::place::heads::{HeadLanes, Heads};
 use crate::place::layout::Run;
 use crate::place::tiles::Tiled;
 use lockstep_machine::inst::operand::Format;
@@ -131,9 +131,13 @@ impl Code<'_> {
             Op::RmsNorm { weight, eps, group } => {
                 let weight = self.vector(c, weight.0);
                 if self.section.orders[index] == Order::Natural {
-                    return c.rms_norm(Composer::WHOLE, input(0), &weight, *group, *eps);
+                    return c.rms_norm_to_quantize(input(0), &weight, *group, *eps);
                 }
-                let boundary = self.section.heads.as_ref().map_or(Composer::WHOLE, HeadLanes::boundary);
+                let boundary =
+                    self.section.heads.as_ref().map_or(Composer::WHOLE, |heads| match self.section.orders[index] {
+                        Order::Values => heads.values.boundary(),
+                        _ => heads.keys.boundary(),
+                    });
                 let heads = input(0)
                     .iter()
                     .zip(&weight)
@@ -182,18 +186,21 @@ impl Code<'_> {
         else {
             return Err(Error::unsupported("without a cache:", &node.op));
         };
-        let masks: &[Stored] =
-            self.statics.masks.iter().find(|(known, _, _)| known == heads).map_or(&[], |(_, masks, _)| masks);
+        let Heads { keys, values } = heads;
+        let lanes = |of: &HeadLanes| self.statics.masks.iter().find(|(known, ..)| known == of);
+        let masks = |of| lanes(of).map_or(&[][..], |(_, masks, _)| masks);
         Ok(Attention {
-            heads,
+            heads: keys,
+            values,
             scale: *scale,
             window: *window,
             soft_cap: *soft_cap,
             cache,
             exponents,
-            masks,
+            masks: masks(keys),
+            value_masks: masks(values),
             iota: &self.statics.iota,
-            units: self.statics.masks.iter().find(|(known, _, _)| known == heads).map_or(&[], |(_, _, units)| units),
+            units: lanes(keys).map_or(&[], |(_, _, units)| units),
         })
     }
 }

@@ -39,7 +39,7 @@ impl Table {
 impl Composer<'_, '_> {
     /// Takes each lane from a lane of its own superlane.
     pub(crate) fn distribute(&mut self, value: Value, map: LaneMap) -> Result<Value, Error> {
-        let from = self.copy_anywhere(value)?;
+        let from = self.anywhere(value, Hemisphere::East)?;
         let delay = self.spec.sxm.distribute_delay;
         let planes = from.format.streams();
         let make = |inputs: &[Stream], to| {
@@ -53,7 +53,7 @@ impl Composer<'_, '_> {
 
     /// Takes the bytes of each lane from the lanes that `maps` name, one map for each byte plane of the result.
     pub(crate) fn permute(&mut self, value: Value, maps: &[Value], format: Format) -> Result<Value, Error> {
-        let side = self.copy_anywhere(value)?.hemisphere();
+        let side = self.anywhere(value, Hemisphere::East)?.hemisphere();
         let delay = self.spec.sxm.permute_delay + self.spec.stagger();
         let make =
             |inputs: &[Stream], to| Some(Inst::Permute { map: inputs[0], streams: Uint::new(1)?, from: inputs[1], to });
@@ -108,14 +108,6 @@ impl Composer<'_, '_> {
             }
             stored.map(|stored| (to, stored))
         })
-    }
-
-    /// One of the value's copies in memory; made where there is none.
-    fn copy_anywhere(&mut self, value: Value) -> Result<Stored, Error> {
-        match self.copies(value).first() {
-            Some(stored) => Ok(stored.clone()),
-            None => self.in_memory(value, Hemisphere::East),
-        }
     }
 
     /// Slices from which streams flow outward past all of a table's slices.

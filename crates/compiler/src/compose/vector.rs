@@ -45,6 +45,7 @@ steps! {
     iequal = IntegerEqual(a, b);
     and = And(a, b);
     or = Or(a, b);
+    shift_left = ShiftLeft(a, b);
     shift_right = ShiftRight(a, b);
     guard = Guard(a);
     round_i64 = RoundI64(a);
@@ -71,12 +72,22 @@ impl Composer<'_, '_> {
         self.round_i64(sum)
     }
 
+    /// `0..count` in the order in which what they stand for comes.
+    pub(crate) fn as_they_come(&self, count: usize, comes: impl Fn(&Self, usize) -> u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by_cached_key(|index| comes(self, *index));
+        order
+    }
+
     /// Reduces vectors into one; the results stand in all lanes of their segments.
     pub(crate) fn reduce(&mut self, op: ReduceOp, boundary: u32, values: &[Value]) -> Result<Value, Error> {
+        // Maxima and exact sums do not depend on the order: what comes last is taken last.
+        let order = self.as_they_come(values.len(), |c, index| c.earliest(values[index]));
+        let values: Vec<Value> = order.into_iter().map(|index| values[index]).collect();
         let from = values.first().map_or(0, |value| self.earliest(*value));
         let producer =
-            self.first(&format!("reduce {op}"), from, |c, cycle| c.try_units(op, boundary, values, cycle))?;
-        Ok(self.produced(producer, format(op), Made::Reduce(op, boundary, values.to_vec())))
+            self.first(&format!("reduce {op}"), from, |c, cycle| c.try_units(op, boundary, &values, cycle))?;
+        Ok(self.produced(producer, format(op), Made::Reduce(op, boundary, values)))
     }
 
     /// Reduces vectors once more, so late that the result finds a way to memory.

@@ -131,7 +131,8 @@ fn cache_bytes(network: &Network<'_>, spec: &MachineSpec) -> u64 {
 
 /// The words that they take.
 pub(crate) fn cache_words(network: &Network<'_>, spec: &MachineSpec) -> u64 {
-    let vectors = |kind: usize| network.kinds[kind].section.heads.as_ref().map_or(0, |heads| heads.vectors() as u64);
+    let vectors =
+        |kind: usize| network.kinds[kind].section.heads.as_ref().map_or(0, |heads| heads.keys.vectors() as u64);
     let lanes = u64::from(spec.lanes());
     network.layers.iter().map(|(kind, _)| vectors(*kind) * 2 * 2 * lanes).sum()
 }

@@ -33,7 +33,7 @@ pub(super) fn constants(uses: &[Use], layout: &mut Layout) -> Result<Constants, 
 
 /// Gives out words for the exponents of a cache of so many vectors of positions.
 pub(super) fn exponents(section: &Section, tiles: usize, layout: &mut Layout) -> Result<Exponents, Error> {
-    let heads = section.heads.as_ref().map_or(0, |heads| heads.places.len());
+    let heads = section.heads.as_ref().map_or(0, |heads| heads.keys.count());
     let mut exponents = |side| -> Result<Vec<Vec<Stored>>, Error> {
         let mut one = |_| {
             let words = layout.near_words("cache exponents", side, Format::I8)?;

@@ -3,6 +3,9 @@
 //! Key heads stand side by side, none across the middle of a vector unless it is wider than half of one, or the middle
 //! is inside a group of lanes. Vector
 //! `v * sharing + j` of queries holds, on the lanes of each key head of vector v, the j-th query head that shares it.
+//!
+//! On the chips of a group, value heads may stand in copies: fewer query heads share each of them, and what attention
+//! puts out fills more lanes of fewer vectors, which are exchanged sooner.
 
 use std::ops::Range;
 
@@ -17,13 +20,15 @@ use crate::error::Error;
 pub(crate) struct HeadLanes {
     /// Elements of a head.
     pub(crate) size: usize,
-    /// Query heads that share a key head.
+    /// Query heads that share a key head, or a copy of it.
     pub(crate) sharing: usize,
-    /// For each key head, its vector and its first lane there.
+    /// Copies of each key head, side by side.
+    pub(crate) copies: usize,
+    /// For each copy of a key head, its vector and its first lane there.
     pub(crate) places: Vec<(usize, usize)>,
-    /// The first key head: others may be on other chips.
+    /// The first copy: others may be on other chips.
     first: usize,
-    /// First lanes of the heads of a full vector.
+    /// First lanes of heads in any vector.
     starts: Vec<usize>,
     lanes: usize,
 }
@@ -45,19 +50,50 @@ impl HeadLanes {
             next += size;
         }
         let starts = places.iter().filter(|place| place.0 == 0).map(|place| place.1).collect();
-        Ok(Self { size, sharing: heads / kv_heads, places, first: 0, starts, lanes })
+        Ok(Self { size, sharing: heads / kv_heads, copies: 1, places, first: 0, starts, lanes })
+    }
+
+    /// The same heads in as many copies as need no more vectors on any chip; each chip has the heads of one of `shares`.
+    pub(crate) fn copied(&self, shares: &[Range<usize>]) -> Self {
+        let each = self.lanes / self.size;
+        let fits = |copies: &usize| {
+            let fits =
+                |share: &Range<usize>| (share.len() * copies).div_ceil(each) <= self.part(share.clone()).vectors();
+            self.sharing.is_multiple_of(*copies) && shares.iter().all(fits)
+        };
+        let copies = (1..=self.sharing).rev().find(fits).unwrap_or(1);
+        if copies == 1 {
+            return self.clone();
+        }
+        let (mut places, mut next) = (Vec::new(), 0);
+        for share in shares {
+            let count = share.len() * copies;
+            // A chip's heads begin a vector where they would else need one more.
+            if (next % each + count).div_ceil(each) > count.div_ceil(each) {
+                next = usize::next_multiple_of(next, each);
+            }
+            places.extend((next..next + count).map(|at| (at / each, at % each * self.size)));
+            next += count;
+        }
+        let starts = (0..each).map(|at| at * self.size).collect();
+        Self { sharing: self.sharing / copies, copies, places, starts, ..self.clone() }
     }
 
     /// Some of the key heads, on the lanes that they have among all; the vector of the first of them is the first.
     pub(crate) fn part(&self, heads: Range<usize>) -> Self {
-        let vector = self.first_vector(&heads);
-        let places = self.places[heads.clone()].iter().map(|place| (place.0 - vector, place.1)).collect();
-        Self { places, first: heads.start, ..self.clone() }
+        let (vector, copies) = (self.first_vector(&heads), heads.start * self.copies..heads.end * self.copies);
+        let places = self.places[copies.clone()].iter().map(|place| (place.0 - vector, place.1)).collect();
+        Self { places, first: copies.start, ..self.clone() }
     }
 
     /// The vector in which the first of some key heads stands.
     pub(crate) fn first_vector(&self, heads: &Range<usize>) -> usize {
-        self.places.get(heads.start).map_or(0, |place| place.0)
+        self.places.get(heads.start * self.copies).map_or(0, |place| place.0)
+    }
+
+    /// Key heads.
+    pub(crate) fn count(&self) -> usize {
+        self.places.len() / self.copies
     }
 
     /// Lanes of a vector.
@@ -101,7 +137,7 @@ impl HeadLanes {
 
     /// The elements of keys or values by vector and lane.
     pub(crate) fn key_rows(&self, order: &[usize]) -> Vec<Vec<Option<usize>>> {
-        self.rows(1, order, |kv, _| self.first + kv)
+        self.rows(1, order, |kv, _| (self.first + kv) / self.copies)
     }
 
     /// Where each group of 32 lanes of the query vectors comes from.
@@ -166,4 +202,47 @@ pub(crate) fn rotated_order(size: usize, rotary: &Rotary) -> Vec<usize> {
         _ => lane,
     };
     (0..size).map(element).collect()
+}
+
+/// The lanes of heads in attention's inputs and output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heads {
+    /// Of queries and keys.
+    pub(crate) keys: HeadLanes,
+    /// Of values and of what attention puts out.
+    pub(crate) values: HeadLanes,
+}
+
+impl Heads {
+    /// Some of the key heads.
+    pub(crate) fn part(&self, heads: &Range<usize>) -> Self {
+        Self { keys: self.keys.part(heads.clone()), values: self.values.part(heads.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_fill_lanes_of_the_chip_that_has_the_head() {
+        let copied = |heads, kv_heads, size, chips: usize| {
+            let lanes = HeadLanes::new(heads, kv_heads, size, 320).expect("lanes");
+            let share = |chip| kv_heads * chip / chips..kv_heads * (chip + 1) / chips;
+            lanes.copied(&(0..chips).map(share).collect::<Vec<_>>())
+        };
+        // Three heads of a chip are not cut, and have a vector to themselves.
+        let three = copied(9, 3, 64, 8);
+        assert_eq!((three.copies, three.sharing), (3, 1));
+        assert_eq!(three.places, [0, 1, 2].map(|vector| [0, 64, 128].map(|lane| (vector, lane))).concat());
+        assert_eq!(three.part(1..2).places, [(0, 0), (0, 64), (0, 128)]);
+        let natural: Vec<usize> = (0..64).collect();
+        let first = |rows: Vec<Vec<Option<usize>>>| [0, 64, 128].map(|lane| rows[0][lane]);
+        assert_eq!(first(three.part(1..2).key_rows(&natural)), [Some(64); 3]);
+        assert_eq!(first(three.part(1..2).query_rows(&natural)), [Some(3 * 64), Some(4 * 64), Some(5 * 64)]);
+        let two = copied(32, 8, 128, 8);
+        assert_eq!((two.copies, two.sharing, two.part(7..8).vectors()), (2, 2, 1));
+        // A second vector of values would have to be loaded.
+        assert_eq!(copied(9, 3, 64, 2), HeadLanes::new(9, 3, 64, 320).expect("lanes"));
+    }
 }

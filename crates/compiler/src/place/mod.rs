@@ -457,7 +457,7 @@ impl Placer<'_> {
         let mut caches = Vec::new();
         if let Some(heads) = &kind.section.heads {
             for (index, tiles) in segments(tiles).into_iter().enumerate() {
-                let segment = Segment::place(index, tiles, (count, heads.vectors()), &mut self.layout)?;
+                let segment = Segment::place(index, tiles, (count, heads.keys.vectors()), &mut self.layout)?;
                 self.clear(kind, &segment);
                 caches.push(segment);
             }
@@ -508,9 +508,10 @@ impl Placer<'_> {
                     statics.codebooks.push((codes, copies));
                 }
             }
-            if let Some(heads) = &section.heads
-                && !statics.masks.iter().any(|(known, ..)| known == heads)
-            {
+            for heads in section.heads.iter().flat_map(|heads| [&heads.keys, &heads.values]) {
+                if statics.masks.iter().any(|(known, ..)| known == heads) {
+                    continue;
+                }
                 let lanes = |of: &dyn Fn(usize) -> Vec<i32>| (0..heads.places.len()).map(of).collect::<Vec<_>>();
                 let masks = self.lane_constants("mask", &lanes(&|kv| heads.mask(kv)))?;
                 let units = self.lane_constants("unit", &lanes(&|kv| heads.unit(kv)))?;

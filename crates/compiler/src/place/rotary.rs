@@ -17,7 +17,7 @@ const PLANES: u8 = 8;
 impl Placer<'_> {
     /// Tables of all rotary embeddings. All layers' heads stand on the same lanes.
     pub(super) fn rotaries(&mut self, network: &Network<'_>, tiles: usize) -> Result<Vec<[Vec<Table>; 2]>, Error> {
-        let heads = network.sections().find_map(|section| section.heads.as_ref());
+        let heads = network.sections().find_map(|section| section.heads.as_ref()).map(|heads| &heads.keys);
         let Some(heads) = heads.filter(|heads| heads.vectors() > 0) else { return Ok(Vec::new()) };
         let positions = tiles * self.layout.lanes();
         let one = |(index, rotary)| self.rotary(index, rotary, heads, positions);

@@ -3,7 +3,7 @@
 use lockstep_arith::matrix::GROUP;
 use lockstep_graph::{Op, Rotary};
 
-use super::heads::rotated_order;
+use super::heads::{Heads, rotated_order};
 use super::tiles::{Arrangement, in_order};
 use crate::network::{Order, Section};
 
@@ -27,7 +27,7 @@ pub(super) fn uses(section: &Section, rotaries: &[Rotary], lanes: usize) -> Vec<
             Op::MatMul { weight, bias } => {
                 let input = node.inputs[0].0 as usize;
                 let groups = match (section.orders[input], &section.all_heads) {
-                    (Order::Attended, Some(heads)) => heads.query_groups(),
+                    (Order::Attended, Some(heads)) => heads.values.query_groups(),
                     _ => in_order(section.nodes[input].width.div_ceil(GROUP), lanes / GROUP),
                 };
                 if let Some(bias) = bias {
@@ -49,13 +49,14 @@ pub(super) fn uses(section: &Section, rotaries: &[Rotary], lanes: usize) -> Vec<
 /// The element for each vector and lane of a value.
 fn rows(section: &Section, order: Order, width: usize, rotaries: &[Rotary], lanes: usize) -> Vec<Vec<Option<usize>>> {
     let Some(heads) = &section.heads else { return in_order(width, lanes) };
-    let natural: Vec<usize> = (0..heads.size).collect();
-    let rotated = |rotary: Option<usize>| rotary.map_or(natural.clone(), |at| rotated_order(heads.size, &rotaries[at]));
+    let Heads { keys, values } = heads;
+    let natural: Vec<usize> = (0..keys.size).collect();
+    let rotated = |rotary: Option<usize>| rotary.map_or(natural.clone(), |at| rotated_order(keys.size, &rotaries[at]));
     match order {
         Order::Natural => in_order(width, lanes),
-        Order::Queries(rotary) => heads.query_rows(&rotated(rotary)),
-        Order::Keys(rotary) => heads.key_rows(&rotated(rotary)),
-        Order::Values => heads.key_rows(&natural),
-        Order::Attended => heads.query_rows(&natural),
+        Order::Queries(rotary) => keys.query_rows(&rotated(rotary)),
+        Order::Keys(rotary) => keys.key_rows(&rotated(rotary)),
+        Order::Values => values.key_rows(&natural),
+        Order::Attended => values.query_rows(&natural),
     }
 }

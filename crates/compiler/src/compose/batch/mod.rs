@@ -55,7 +55,7 @@ struct Handed {
 
 /// Whether there is code for a section's attention for many tokens at once.
 pub(crate) fn is_covered(section: &Section) -> bool {
-    section.heads.as_ref().is_none_or(|heads| heads.vectors() == 1 && heads.size <= heads.lanes() / 2)
+    section.heads.as_ref().is_none_or(|heads| heads.keys.vectors() == 1 && heads.keys.size <= heads.keys.lanes() / 2)
 }
 
 /// A section in the making.
