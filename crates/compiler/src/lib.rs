@@ -138,7 +138,12 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
     let size = Size { tiles: largest, batch: options.batch.min(spec.lanes()), sequences: options.sequences() };
-    let placed = placed(network, chips, split, size);
+    let placed = match placed(network, chips, split, size) {
+        Err(error) if error.is_room() && split == Split::Tensor => {
+            placed(&network.without_copies(), chips, split, size)
+        }
+        placed => placed,
+    };
     let teams = placed.map_err(|cause| explained(cause, network, chips, size.tiles * size.sequences))?;
     emit::emit(options, chips, teams, &buckets)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Section {
     pub(crate) formats: Vec<Option<Format>>,
     /// Which chip of a group it is for.
     pub(crate) share: Share,
+    /// Whether value heads may stand in copies on the chips of a group.
+    pub(crate) copies: bool,
     /// How the group shares each node's value, where it has it in parts.
     pub(crate) cuts: Vec<Option<Cut>>,
 }
@@ -164,6 +166,13 @@ impl<'w> Network<'w> {
         part
     }
 
+    /// The same without copies of value heads, which take room.
+    pub(crate) fn without_copies(&self) -> Self {
+        let mut plain = self.clone();
+        plain.kinds.iter_mut().for_each(|kind| kind.section.copies = false);
+        plain
+    }
+
     fn push(&mut self, section: Section, weights: Vec<Named<'w>>) {
         let kind = self.kinds.iter().position(|kind| kind.section == section).unwrap_or_else(|| {
             self.kinds.push(Kind { section, weights: Vec::new() });
@@ -248,7 +257,7 @@ fn section<'w>(
     let (orders, heads, cuts) = (orders(&nodes)?, heads.transpose()?, vec![None; nodes.len()]);
     let heads = heads.map(|heads| Heads { keys: heads.clone(), values: heads });
     let all_heads = heads.clone();
-    Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, cuts }, weights))
+    Ok((Section { nodes, orders, heads, all_heads, formats, share: Share::WHOLE, copies: true, cuts }, weights))
 }
 
 /// How each node's value stands: attention asks for its inputs' orders, all the way back to the matrices that make them.

@@ -47,7 +47,7 @@ impl Section {
             shared.all_heads = self.all_heads.as_ref().map(|Heads { keys, .. }| {
                 let shares: Vec<Range<usize>> =
                     (0..share.ranks).map(|rank| Share { rank, ..share }.of(keys.count())).collect();
-                Heads { keys: keys.clone(), values: keys.copied(&shares) }
+                Heads { keys: keys.clone(), values: if self.copies { keys.copied(&shares) } else { keys.clone() } }
             });
             shared.heads = shared.all_heads.as_ref().map(|heads| heads.part(&share.of(heads.keys.count())));
         }
