@@ -21,10 +21,10 @@ use std::path::Path;
 pub const TESTS: &[(&str, fn())] = &[
     ("shapes::the_program_is_that_of_weights_but_for_their_bytes", the_program_is_that_of_weights_but_for_their_bytes),
     ("shapes::chips_share_shapes_too", chips_share_shapes_too),
-    ("shapes::two_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 2, 9_302)),
-    ("shapes::four_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 4, 5_944)),
-    ("shapes::a_node_shares_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 8, 4_657)),
-    ("shapes::a_node_shares_a_layer_of_70b", || a_layer_of("llama-2-70b.json", 8, 7_968)),
+    ("shapes::two_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 2, 9_320)),
+    ("shapes::four_chips_share_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 4, 5_945)),
+    ("shapes::a_node_shares_a_layer_of_8b", || a_layer_of("llama-3-8b.json", 8, 4_649)),
+    ("shapes::a_node_shares_a_layer_of_70b", || a_layer_of("llama-2-70b.json", 8, 7_961)),
 ];
 
 fn the_program_is_that_of_weights_but_for_their_bytes() {
