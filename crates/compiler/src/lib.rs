@@ -26,6 +26,8 @@ pub use error::Error;
 pub use plan::{Objective, Split};
 pub use weights::Weights;
 
+use std::iter;
+
 use lockstep_arith::matrix::GROUP;
 use lockstep_graph::Graph;
 use lockstep_machine::spec::MachineSpec;
@@ -138,30 +140,33 @@ fn spread(network: &Network<'_>, chips: Chips<'_>, options: &Options, split: Spl
     buckets.dedup();
     let largest = buckets.last().copied().ok_or_else(|| Error::shape("contexts", "none", "at least one"))?;
     let size = Size { tiles: largest, batch: options.batch.min(spec.lanes()), sequences: options.sequences() };
-    let placed = match placed(network, chips, split, size) {
-        Err(error) if error.is_room() && split == Split::Tensor => {
-            placed(&network.without_copies(), chips, split, size)
-        }
-        placed => placed,
-    };
-    let teams = placed.map_err(|cause| explained(cause, network, chips, size.tiles * size.sequences))?;
+    let teams = placed(network, chips, split, size)
+        .map_err(|cause| explained(cause, network, chips, size.tiles * size.sequences))?;
     emit::emit(options, chips, teams, &buckets)
 }
 
-/// Groups of chips with their memory: without filling sides evenly, unless the dearest group is cheaper with it.
+/// Groups of chips with their memory: the first way that suits the plain deal of layers, or else the one of which the
+/// dearest group is cheapest. Copies of value heads make code faster, and sides that are filled evenly save room.
 fn placed<'w>(network: &Network<'w>, chips: Chips<'_>, split: Split, size: Size) -> Result<Vec<Team<'w>>, Error> {
-    match dealt(network, chips, split, size, false) {
-        Ok((teams, false)) => Ok(teams),
-        Err(error) if !error.is_room() => Err(error),
-        plain => {
-            let dearest = |teams: &[Team<'_>]| teams.iter().map(|team| team.group.time()).max();
-            match (plain, dealt(network, chips, split, size, true)) {
-                (Ok((plain, _)), Ok((even, _))) if dearest(&plain) > dearest(&even) => Ok(even),
-                (Ok((teams, _)), _) | (_, Ok((teams, _))) => Ok(teams),
-                (_, Err(error)) => Err(error),
+    let plain = (split == Split::Tensor).then(|| network.without_copies());
+    let dearest = |teams: &[Team<'_>]| teams.iter().map(|team| team.group.time()).max();
+    let (mut best, mut lacking): (Option<Vec<Team<'w>>>, _) = (None, None);
+    let networks = iter::once(network).chain(&plain);
+    for (network, evenly) in networks.flat_map(|network| [(network, false), (network, true)]) {
+        match dealt(network, chips, split, size, evenly) {
+            Ok((teams, refused)) => {
+                if best.as_ref().is_none_or(|best| dearest(&teams) < dearest(best)) {
+                    best = Some(teams);
+                }
+                if !refused {
+                    break;
+                }
             }
+            Err(error) if error.is_room() => lacking = Some(error),
+            Err(error) => return Err(error),
         }
     }
+    best.ok_or_else(|| lacking.unwrap_or_else(|| Error::shape("ways", 0, "at least one")))
 }
 
 /// Groups of chips with their memory, and whether some were refused. What a chip holds beside weights, and how well they
